@@ -1,0 +1,61 @@
+"""Augury: will synthetic images help my classifier, which generator, and how many?
+
+The public names are loaded when they are first used, so that `import augury` stays fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Augment": "augury.augment",
+    "AuguryError": "augury.errors",
+    "Blend": "augury.generators",
+    "CVAE": "augury.generators",
+    "ImageSet": "augury.images",
+    "Repeat": "augury.generators",
+    "Run": "augury.training",
+    "SmallCNNClassifier": "augury.classifiers",
+    "SplitPlan": "augury.splits",
+    "Study": "augury.study",
+    "images": "augury.images",
+    "load_sampler": "augury.generators",
+    "mix": "augury.mixing",
+    "policy_from": "augury.policies",
+    "read": "augury.readers",
+    "study": "augury.study",
+}
+
+__all__ = sorted([*_HOMES, "__version__"])
+
+if TYPE_CHECKING:
+    from augury import images as images
+    from augury import study as study
+    from augury.augment import Augment as Augment
+    from augury.classifiers import SmallCNNClassifier as SmallCNNClassifier
+    from augury.errors import AuguryError as AuguryError
+    from augury.generators import CVAE as CVAE
+    from augury.generators import Blend as Blend
+    from augury.generators import Repeat as Repeat
+    from augury.generators import load_sampler as load_sampler
+    from augury.images import ImageSet as ImageSet
+    from augury.mixing import mix as mix
+    from augury.policies import policy_from as policy_from
+    from augury.readers import read as read
+    from augury.splits import SplitPlan as SplitPlan
+    from augury.study import Study as Study
+    from augury.training import Run as Run
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'augury' has no attribute {name!r}")
+    home = import_module(_HOMES[name])
+    return home if _HOMES[name] == f"augury.{name}" else getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

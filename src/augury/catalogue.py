@@ -1,0 +1,31 @@
+"""What there is: generators, classifiers, policies and readers, with their settings and defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from augury.classifiers import CLASSIFIERS
+from augury.generators import GENERATORS
+from augury.policies import POLICIES
+from augury.readers import READERS
+from augury.settings import describe
+
+
+def catalogue() -> dict[str, list[dict[str, Any]]]:
+    """Return every kind by family.
+
+    Example:
+        >>> [row["kind"] for row in catalogue()["generators"]]
+        ['repeat', 'blend', 'cvae']
+    """
+    families: dict[str, Any] = {"generators": GENERATORS, "classifiers": CLASSIFIERS, "policies": POLICIES}
+    entries = {
+        family: [_row(kind, recipe.summary, describe(recipe)) for kind, recipe in table.items()]
+        for family, table in families.items()
+    }
+    return {**entries, "readers": [_row(kind, reader.summary, []) for kind, reader in READERS.items()]}
+
+
+def _row(kind: str, summary: str, settings: list[tuple[str, str, str]]) -> dict[str, Any]:
+    rows = [{"name": name, "default": default, "meaning": meaning} for name, default, meaning in settings]
+    return {"kind": kind, "summary": summary, "settings": rows}

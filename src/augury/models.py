@@ -1,0 +1,169 @@
+"""Fitted generators on disk, and the labelled images that are drawn from them: whole folders or nothing."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from augury.errors import DataError, SettingsError
+from augury.generators import GENERATORS, Card, load_sampler
+from augury.images import ImageSet
+from augury.readers import read
+from augury.settings import nearest, parse_assignment
+from augury.study.table import text
+from augury.training import Run, choose_device
+
+MANIFEST = "manifest.csv"
+
+
+def fit_model(
+    data: str | Path,
+    generator: str,
+    settings: Sequence[str],
+    out: Path,
+    *,
+    size: int | None = None,
+    part: str = "all",
+    seed: int = 0,
+    device: str = "auto",
+    on_step: Callable[[int, int], None] | None = None,
+) -> Card:
+    """Fit a generator and write it into a new folder.
+
+    Args:
+        data: Folder, .npz file or `digits`.
+        generator: A kind.
+        settings: `name=value` texts.
+        out: The folder; it must not exist, or be empty.
+        size: Side in pixels, or None: as they are, at most 64.
+        part: `all` images, or `train`: the given training part only.
+        seed: Seed of the fit.
+        device: `auto`, `cpu` or `cuda`.
+        on_step: Told of optimiser steps.
+
+    Raises:
+        SettingsError: If kind or settings are unknown or wrong.
+        DataError: If the images cannot be read, or the folder is taken.
+    """
+    if generator not in GENERATORS:
+        raise SettingsError(f"there is no generator {generator!r}{nearest(generator, list(GENERATORS))}")
+    recipe = GENERATORS[generator](**dict(parse_assignment(entry) for entry in settings))
+    where = choose_device(device)
+    with fresh_folder(out) as folder:
+        sampler = recipe.fit(_part(read(data, size=size or "auto"), part), Run(seed, where, on_step=on_step))
+        sampler.save(folder)
+    return sampler.card
+
+
+def _part(images: ImageSet, part: str) -> ImageSet:
+    if part == "all":
+        return images
+    if images.parts is None:
+        raise DataError("the given train part was asked for, and these images have no given parts. Use --part all.")
+    return images.take([i for i, name in enumerate(images.parts) if name == "train"])
+
+
+def sample_model(
+    model: Path,
+    out: Path,
+    *,
+    per_class: int | None = None,
+    counts: Sequence[str] = (),
+    seed: int = 0,
+    device: str = "auto",
+) -> int:
+    """Draw labelled images from a fitted generator and write them into a new folder.
+
+    The same seed always gives the same images, and 100 per class are the first 100 of 500.
+
+    Args:
+        model: A folder that `fit_model` wrote.
+        out: The folder; it must not exist, or be empty.
+        per_class: Images of every class.
+        counts: `CLASS=N` texts instead.
+        seed: Seed of the images.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns:
+        The number of images written.
+
+    Raises:
+        SettingsError: If not exactly one of `per_class` and `counts` is given, or a count is no number.
+        DataError: If the model cannot be read, a class is unknown, or the folder is taken.
+    """
+    if (per_class is None) == (not counts):
+        raise SettingsError("say how many: either --per-class N or --count CLASS=N.")
+    sampler = load_sampler(model, choose_device(device))
+    wanted = per_class if per_class is not None else dict(_count(entry) for entry in counts)
+    pool = sampler.draw(wanted, seed=seed)
+    with fresh_folder(out) as folder:
+        write_images(pool, folder)
+    return len(pool)
+
+
+def _count(entry: str) -> tuple[str, int]:
+    name, _, number = entry.rpartition("=")
+    if not name or not number.isdigit():
+        raise SettingsError(f"--count expects CLASS=N. Got {entry!r}.")
+    return name, int(number)
+
+
+def write_images(pool: ImageSet, folder: Path) -> None:
+    """Write labelled PNGs, a folder per class, and `manifest.csv` (path, label, seed, maker).
+
+    Class names become folder names only as far as they are harmless; the manifest holds them in full.
+    """
+    homes = [f"{k:02d}-{slug(name)}" for k, name in enumerate(pool.classes)]
+    with (folder / MANIFEST).open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(["path", "label", "seed", "maker"])
+        for i, name in enumerate(pool.names):
+            label = int(pool.labels[i])
+            path = f"{homes[label]}/{int(name.rpartition('/')[2]):06d}.png"
+            (folder / homes[label]).mkdir(exist_ok=True)
+            _image(pool.images[i].numpy()).save(folder / path)
+            writer.writerow([path, text(pool.classes[label]), pool.columns["seed"][i], pool.columns["maker"][i]])
+
+
+def _image(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+def slug(name: str) -> str:
+    """Return a harmless file name.
+
+    Example:
+        >>> slug("../Nævus <b>"), slug("???")
+        ('N-vus-b', 'class')
+    """
+    return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:40] or "class"
+
+
+@contextmanager
+def fresh_folder(out: Path) -> Iterator[Path]:
+    """Yield a folder that appears under its name only when the block ends well.
+
+    Raises:
+        DataError: If the name is taken or cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists already. Name another folder, or remove it.")
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        raise DataError(f"{out} cannot be written: {error.strerror}. Check space and rights.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Networks: modules with shapes, and nothing of losses, data or devices."""

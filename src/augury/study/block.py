@@ -1,0 +1,149 @@
+"""All scored cells of one classifier: scores per split, choices on the inner part, comparisons on the outer one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from augury.images import ImageSet
+from augury.metrics.classification import METRICS, primary_metric
+from augury.splits import fold_ratio
+from augury.statistics import Bootstrap, Interval, nadeau_bengio, one_standard_error, two_level_bootstrap
+from augury.study.steps import Part
+from augury.study.study import REAL, ArmPlan, Cell, Study, arm_plans
+from augury.study.table import ScoredCell
+
+Unit = tuple[int, int]
+ROW_DRAWS = 500  # bootstrap draws of a row of the arms table; the verdict takes more
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """All scored cells of one classifier, and the choices made among its arms."""
+
+    study: Study
+    images: ImageSet
+    classifier: str
+    scored: tuple[ScoredCell, ...]
+    planned: tuple[Cell, ...]
+
+    @cached_property
+    def metric(self) -> str:
+        """Return the key of the primary metric."""
+        return self.study.metric if self.study.metric != "auto" else primary_metric(len(self.images.classes))
+
+    @cached_property
+    def by_arm(self) -> dict[str, dict[Unit, list[ScoredCell]]]:
+        """Return arm -> split -> its cells, one per inner fold."""
+        table: dict[str, dict[Unit, list[ScoredCell]]] = {}
+        for item in self.scored:
+            table.setdefault(item.cell.arm.name, {}).setdefault(item.unit, []).append(item)
+        return table
+
+    @property
+    def given(self) -> bool:
+        """Tell whether one given test part is scored after several trainings."""
+        return self.study.split.plan == "given"
+
+    @cached_property
+    def ratio(self) -> float:
+        """Return n_test / n_train, in groups."""
+        return fold_ratio(self.study.split.folds)
+
+    @cached_property
+    def rows(self) -> tuple[ArmPlan, ...]:
+        """Return the arms that take part in the choice: those of the study, without the gate's twins."""
+        return arm_plans(self.study)
+
+    def values(self, arm: str, of: Callable[[ScoredCell], float]) -> dict[Unit, float]:
+        """Return a value per split: the mean over inner folds."""
+        return {unit: float(np.mean([of(c) for c in cells])) for unit, cells in self.by_arm.get(arm, {}).items()}
+
+    def scores(self, arm: str) -> dict[Unit, float]:
+        """Return the primary metric per split."""
+        return self.values(arm, lambda item: item.scores[self.metric])
+
+    def complete_units(self) -> list[Unit]:
+        """Return the splits in which every arm has a result."""
+        units = [set(self.by_arm.get(arm.name, {})) for arm in self.rows]
+        return sorted(set.intersection(*units)) if units else []
+
+    def choose(self, arms: Sequence[ArmPlan]) -> dict[Unit, str]:
+        """Choose one arm per split on the inner part: one-standard-error rule toward fewer synthetic images."""
+        return {unit: self._choose_in(unit, arms) for unit in self.complete_units()}
+
+    def _choose_in(self, unit: Unit, arms: Sequence[ArmPlan]) -> str:
+        cells = [self.by_arm[arm.name][unit] for arm in arms]
+        losses = np.stack([np.concatenate([item.inner_losses for item in row]) for row in cells])
+        amounts = [float(np.mean([sum(item.cell.counts) for item in row])) for row in cells]
+        names = self.images.group_names
+        groups = [names[i] for item in cells[0] for i in item.cell.split.val]
+        return arms[one_standard_error(losses, amounts, groups)].name
+
+    @cached_property
+    def using(self) -> dict[Unit, str]:
+        """Return the chosen arm with generated images of each split."""
+        arms = [arm for arm in self.rows if arm.uses_generated]
+        return self.choose(arms) if arms else {}
+
+    @cached_property
+    def without(self) -> dict[Unit, str]:
+        """Return the chosen arm without generated images of each split."""
+        return self.choose([arm for arm in self.rows if not arm.uses_generated])
+
+    @cached_property
+    def either(self) -> dict[Unit, str]:
+        """Return the chosen arm of each split when all arms may be chosen."""
+        return self.choose(self.rows)
+
+    def of_choice(self, choice: dict[Unit, str]) -> dict[Unit, float]:
+        """Return the primary metric of a choice, per split."""
+        return {unit: self.scores(arm)[unit] for unit, arm in choice.items()}
+
+    def compare(self, a: dict[Unit, float], b: dict[Unit, float]) -> Interval | None:
+        """Return the Nadeau–Bengio interval of a - b over the splits that both have; None with fewer than two."""
+        common = sorted(set(a) & set(b))
+        return nadeau_bengio([a[u] - b[u] for u in common], self.ratio) if len(common) > 1 else None
+
+    def beside_real(self, arm: str) -> Interval | None:
+        """Return an arm's difference to real images only."""
+        if arm == REAL:
+            return None
+        if not self.given:
+            return self.compare(self.scores(arm), self.scores(REAL))
+        both = sorted(set(self.by_arm.get(arm, {})) & set(self.by_arm.get(REAL, {})))
+        drawn = self.bootstrap(dict.fromkeys(both, arm), dict.fromkeys(both, REAL), "test", draws=ROW_DRAWS)
+        if drawn is None:
+            return None
+        return Interval(drawn.mean, drawn.low, drawn.high, np.nan, np.nan, drawn.draws, np.nan)
+
+    def bootstrap(self, a: dict[Unit, str], b: dict[Unit, str], part: Part, draws: int = 2000) -> Bootstrap | None:
+        """Return the two-level bootstrap of choice a minus choice b on one shared part; None without cells."""
+        units = sorted(set(a) & set(b))
+        if not units:
+            return None
+        first = self.by_arm[a[units[0]]][units[0]][0].cell.split
+        positions = np.asarray(getattr(first, part))
+        names = self.images.group_names
+        return two_level_bootstrap(
+            METRICS[self.metric].function,
+            self.images.labels.numpy()[positions],
+            self._stack(a, units, part),
+            self._stack(b, units, part),
+            [names[i] for i in positions],
+            rope=self.study.rope,
+            seed=self.study.seed,
+            draws=draws,
+        )
+
+    def _stack(self, choice: dict[Unit, str], units: Sequence[Unit], part: Part) -> np.ndarray:
+        cells = [self.by_arm[choice[unit]][unit] for unit in units]
+        return np.stack([np.mean([item.probabilities[part] for item in row], axis=0) for row in cells])
+
+
+def share_of(hits: Sequence[bool]) -> float:
+    """Return the share of true entries; 0 of none."""
+    return sum(hits) / len(hits) if hits else 0.0

@@ -1,0 +1,138 @@
+"""The one comparison that the sentence is about, and the gates before it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from augury.classifiers.base import GENERATOR_SEES_TEST
+from augury.metrics.classification import METRICS
+from augury.splits import smallest_class_groups
+from augury.statistics import Bootstrap, copycat_gate
+from augury.study.block import Block, share_of
+from augury.study.outcome import Contrast, Gate
+from augury.study.study import ArmPlan, twin_name
+from augury.verdict import Evidence, decide
+
+FEW_GROUPS = 10  # PROTOCOL 1.2: with fewer in the rarest class there is no verdict
+
+FLAW_REASONS = {
+    GENERATOR_SEES_TEST: "the generators were trained on the test images too (declared)",
+    "groups_ignored": "images of one group may stand on both sides of a split (declared)",
+    "given_split_as_is": "known duplicates across the given parts were left in (declared)",
+    "no_rebalancing_control": "no arm rebalances the classes without new images (declared)",
+}
+
+
+def contrast(block: Block, gates: Sequence[Gate]) -> Contrast | None:
+    """Draw the primary contrast of one classifier; None when no split has all its cells, or none uses a generator."""
+    using, without, either = block.using, block.without, block.either
+    if not using:
+        return None
+    a, b, c = (block.of_choice(choice) for choice in (using, without, either))
+    units = sorted(using)
+    differences = tuple(a[unit] - b[unit] for unit in units)
+    given = block.given
+    bootstrap = block.bootstrap(using, without, "test") if given else None
+    if bootstrap is None and len(units) < 2:
+        return None
+    evidence = _evidence(block, differences, bootstrap, gates)
+    scarce = any(item.cell.split.rest for item in block.scored)
+    return Contrast(
+        classifier=block.classifier,
+        differences=differences,
+        interval=None if given else block.compare(a, b),
+        bootstrap=bootstrap,
+        using=dict(Counter(using.values())),
+        without=dict(Counter(without.values())),
+        using_score=float(np.mean(list(a.values()))),
+        without_score=float(np.mean(list(b.values()))),
+        pipeline=None if given else block.compare(c, b),
+        pipeline_share=share_of([name in _generated(block) for name in either.values()]),
+        verdict=decide(evidence),
+        external=block.bootstrap(using, without, "rest") if scarce else None,
+    )
+
+
+def _generated(block: Block) -> set[str]:
+    return {arm.name for arm in block.rows if arm.uses_generated}
+
+
+def _evidence(
+    block: Block, differences: tuple[float, ...], bootstrap: Bootstrap | None, gates: Sequence[Gate]
+) -> Evidence:
+    used = {i for item in block.scored for i in (*item.cell.split.train, *item.cell.split.val, *item.cell.split.test)}
+    groups = len({block.images.group_names[i] for i in used})
+    withheld = [FLAW_REASONS[flaw] for flaw in block.study.flaws]
+    withheld += [gate.text.rstrip(".") for gate in gates if gate.passed is False]
+    return Evidence(
+        metric_label=METRICS[block.metric].label,
+        differences=differences,
+        ratio=block.ratio,
+        rope=block.study.rope,
+        groups=groups,
+        same_predictions=_same_predictions(block),
+        external=bootstrap,
+        exploratory=_exploratory(block, sorted(used)),
+        withheld=tuple(withheld),
+    )
+
+
+def _same_predictions(block: Block) -> bool:
+    return all(
+        np.array_equal(first.probabilities["test"], second.probabilities["test"])
+        for unit in block.using
+        for first, second in zip(
+            block.by_arm[block.using[unit]][unit], block.by_arm[block.without[unit]][unit], strict=True
+        )
+    )
+
+
+def _exploratory(block: Block, used: list[int]) -> tuple[str, ...]:
+    reasons = ["the study was declared exploratory beforehand (the quick preset is)"] if block.study.exploratory else []
+    name, groups = smallest_class_groups(block.images.take(used))
+    if groups < FEW_GROUPS:
+        reasons.append(f"class {name!r} has {groups} independent groups, and at least {FEW_GROUPS} are needed")
+    if any(cell.predictions for cell in block.planned) and len(block.scored) < len(block.planned):
+        lost = len(block.planned) - len(block.scored)
+        reasons.append(f"{lost} of {len(block.planned)} cells have no result")
+    return tuple(reasons)
+
+
+def gates(block: Block) -> tuple[Gate, ...]:
+    """Check what must hold before a verdict is given."""
+    images, study = block.images, block.study
+    grouped = images.groups is not None and "groups_ignored" not in study.flaws
+    leak = GENERATOR_SEES_TEST not in study.flaws
+    rows = [
+        Gate("groups", grouped or None, _group_text(grouped)),
+        Gate("no image scored that was seen in training", leak, "checked by digest for every prediction")
+        if leak
+        else Gate("no image scored that was seen in training", None, "not checked: the flaw is declared"),
+    ]
+    return (*rows, *(_copycat(block, arm) for arm in block.rows if arm.copies))
+
+
+def _group_text(grouped: bool) -> str:
+    if grouped:
+        return "no patient, lesion or other group stands on both sides of a split"
+    return "no groups were given: independence of the images is not assured"
+
+
+def _copycat(block: Block, arm: ArmPlan) -> Gate:
+    name = f"copycat: {arm.name}"
+    a, b = block.scores(arm.name), block.scores(twin_name(arm))
+    units = sorted(set(a) & set(b))
+    if len(units) < 2:
+        return Gate(name, None, "not checked: too few splits have both the copies and plain oversampling")
+    passed, probability = copycat_gate([a[u] for u in units], [b[u] for u in units], block.ratio, block.study.rope)
+    if passed:
+        text = f"copies of real images do as well as plain oversampling (P of a difference: {probability:.3f})."
+    else:
+        text = (
+            f"copies of real images ({arm.name}) and plain oversampling at equal exposure differ beyond "
+            f"{block.study.rope:g} with probability {probability:.3f}: the experiment itself makes a difference."
+        )
+    return Gate(name, passed, text)

@@ -1,0 +1,163 @@
+"""How long a study will take, measured on its own images, and what it leaves out to fit into a budget."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from augury.errors import SettingsError
+from augury.images import ImageSet
+from augury.study.run import Laid, lay_out
+from augury.study.steps import DrawImages, FitClassifier, FitGenerator, Step
+from augury.study.store import Store
+from augury.study.study import Study
+from augury.training import Run
+
+PROBE_STEPS = 8
+WARM_UP_STEPS = 3
+START_SECONDS = 6.0  # a process imports torch
+FEWEST_REPEATS = 2
+UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds that the missing steps of a study will take, and their number."""
+
+    seconds: float
+    steps: int
+
+
+class _Clock(Exception):  # noqa: N818 - not an error: it ends a probe
+    pass
+
+
+class Stopwatch:
+    """Measures the time per optimiser step of recipes on some images, each recipe once."""
+
+    def __init__(self, images: ImageSet, device: str) -> None:
+        self.images, self.device = images, device
+        self.known: dict[Any, float] = {}
+
+    def seconds(self, recipe: Any) -> float:
+        """Return the time of one whole fit, from a few of its steps."""
+        if recipe not in self.known:
+            self.known[recipe] = self._measure(recipe)
+        return self.known[recipe]
+
+    def _measure(self, recipe: Any) -> float:
+        times: list[float] = []
+        steps = 1
+
+        def on_step(done: int, in_all: int) -> None:
+            nonlocal steps
+            times.append(time.perf_counter())
+            steps = in_all
+            if done >= WARM_UP_STEPS + PROBE_STEPS:
+                raise _Clock
+
+        start = time.perf_counter()
+        self._fit(recipe, Run(seed=0, device=self.device, on_step=on_step))
+        if len(times) <= WARM_UP_STEPS:
+            return time.perf_counter() - start
+        return (times[-1] - times[WARM_UP_STEPS - 1]) / (len(times) - WARM_UP_STEPS) * steps
+
+    def _fit(self, recipe: Any, run: Run) -> None:
+        fit: Callable[..., Any] = recipe.fit
+        try:
+            if hasattr(recipe, "control"):
+                fit(self.images, run)
+            else:
+                fit(self.images, None, run)
+        except _Clock:
+            return
+
+
+def estimate(laid: Laid, *, jobs: int, device: str) -> Estimate:
+    """Measure a few steps of each recipe and add up what is missing."""
+    watch = Stopwatch(laid.images.take(laid.cells[0].split.train), device)
+    missing = laid.plan().steps
+    seconds = sum(_seconds(step, watch) for step in missing)
+    return Estimate(START_SECONDS * bool(missing) + seconds / jobs, len(missing))
+
+
+def _seconds(step: Step, watch: Stopwatch) -> float:
+    overhead = 0.01  # writing and reading one result
+    if isinstance(step, FitGenerator):
+        return overhead + watch.seconds(step.generator)
+    if isinstance(step, FitClassifier):
+        plain = {"sampling": "natural"} if hasattr(step.classifier, "sampling") else {}
+        return overhead + watch.seconds(step.classifier.replace(**plain))
+    return overhead + (0.02 if isinstance(step, DrawImages) else 0.0)
+
+
+def fit_into(
+    study: Study, store: Store, seconds: float, *, jobs: int, device: str
+) -> tuple[Study, Laid, Estimate, tuple[str, ...]]:
+    """Leave out what does not fit into a budget: first doses, then repeats.
+
+    Returns:
+        The study that fits, laid out, its estimate, and what was left out, in words.
+
+    Raises:
+        SettingsError: If not even the smallest form fits.
+    """
+    left_out: list[str] = []
+    while True:
+        laid = lay_out(study, store)
+        need = estimate(laid, jobs=jobs, device=device)
+        if need.seconds <= seconds:
+            return study, laid, need, tuple(left_out)
+        smaller, what = _smaller(study)
+        if smaller is None:
+            raise SettingsError(
+                f"the smallest form of this study needs about {in_words(need.seconds)}, and the budget is "
+                f"{in_words(seconds)}. Raise --budget, lower --size or --steps, or take --preset quick."
+            )
+        study = smaller
+        left_out.append(what)
+
+
+def _smaller(study: Study) -> tuple[Study | None, str]:
+    longest = max((len(arm.amounts) for arm in study.arms), default=0)
+    if longest > 1:
+        arms = tuple(arm.replace(amounts=arm.amounts[: longest - 1]) for arm in study.arms)
+        dropped = next(arm.amounts[-1].label for arm in study.arms if len(arm.amounts) == longest)
+        return study.replace(arms=arms), f"dose {dropped!r}"
+    if study.split.repeats > FEWEST_REPEATS:
+        repeats = study.split.repeats - 1
+        return study.replace(split=study.split.replace(repeats=repeats)), f"repeat {study.split.repeats}"
+    return None, ""
+
+
+def parse_seconds(text: str) -> float:
+    """Read a time such as `90s`, `30m`, `2h` or `1h30m`.
+
+    Raises:
+        SettingsError: If it is none.
+
+    Example:
+        >>> parse_seconds("1h30m")
+        5400.0
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
+    matched = "".join(number + unit for number, unit in parts)
+    if not parts or matched != re.sub(r"\s", "", text.strip().lower()) or any(unit not in UNITS for _, unit in parts):
+        raise SettingsError(f"a time is written like 90s, 30m, 2h or 1h30m. Got {text!r}.")
+    return sum(float(number) * UNITS[unit] for number, unit in parts)
+
+
+def in_words(seconds: float) -> str:
+    """Write a time as people say it.
+
+    Example:
+        >>> in_words(95), in_words(4000)
+        ('2 min', '1 h 07 min')
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,220 @@
+"""The outcome of a study: every number that the report, the tables and `--json` show, all computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from augury.statistics import Bootstrap, Interval
+from augury.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """One class in one arm: means over the splits.
+
+    `recall_change` is the recall's difference to real images only, with its Nadeau–Bengio interval; None for
+    that arm itself.
+    """
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    recall_change: Interval | None
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One row of the arms table: one classifier, one arm, all splits.
+
+    Attributes:
+        classifier: Name of the classifier.
+        arm: Name of the arm, unique for a classifier.
+        generator: Name of the generator, or None.
+        policy: How many images: `balance`, `ratio 0.5`, ...; None without a generator.
+        uses_generated: Whether its images count as generated (copies and mixtures of real ones do not).
+        added: Synthetic images in the training set, mean over splits.
+        dose: Synthetic images per real one.
+        share: Share of synthetic images per batch.
+        steps: Optimiser steps per fit.
+        batch: Images per step.
+        real_exposures: Real images shown per fit, repeats counted.
+        splits: Splits scored.
+        failed: Splits without a result.
+        scores: Metric key -> mean over splits; NaN where undefined.
+        difference: Primary metric minus real images only; None for that arm itself or with fewer than 2 splits.
+        p_holm: Holm-adjusted p of `difference`; None where there is none.
+        chosen: Share of splits in which the inner part chose this arm within its kind (with or without generated).
+        classes: Per-class means.
+        confusion: Counts summed over splits, rows actual, columns predicted.
+        sensitivity: Of the named positive class; None when none is named.
+        specificity: Likewise.
+        external: Mean primary metric on the images a scarce subset left out; None without them.
+    """
+
+    classifier: str
+    arm: str
+    generator: str | None
+    policy: str | None
+    uses_generated: bool
+    added: float
+    dose: float
+    share: float
+    steps: int
+    batch: int
+    real_exposures: float
+    splits: int
+    failed: int
+    scores: dict[str, float]
+    difference: Interval | None
+    p_holm: float | None
+    chosen: float
+    classes: tuple[ClassResult, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    sensitivity: float | None = None
+    specificity: float | None = None
+    external: float | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The one comparison that the sentence is about, for one classifier.
+
+    `differences` holds one value per split (best arm with generated images minus best arm without, each chosen
+    on the inner part), oriented so that positive is better. `using` and `without` count the chosen arms.
+    `pipeline` is the secondary contrast: the pipeline that may use generated images minus the one that may not;
+    `pipeline_share` the share of splits in which it did.
+    """
+
+    classifier: str
+    differences: tuple[float, ...]
+    interval: Interval | None
+    bootstrap: Bootstrap | None
+    using: dict[str, int]
+    without: dict[str, int]
+    using_score: float
+    without_score: float
+    pipeline: Interval | None
+    pipeline_share: float
+    verdict: Verdict
+    external: Bootstrap | None = None  # second endpoint: the images that a scarce subset left out
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A check that must pass before a verdict is given; `passed` is None when it could not be checked."""
+
+    name: str
+    passed: bool | None
+    text: str
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What the study was run on."""
+
+    source: str
+    images: int
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+    shape: tuple[int, int, int]
+    groups: int
+    groups_given: bool
+    used: int  # images in the splits, after scarce subsets
+    used_counts: tuple[int, ...]
+    set_aside: tuple[tuple[str, ...], ...]
+    dropped: tuple[tuple[str, str], ...]
+    merged: int
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """How the images were split."""
+
+    plan: str  # folds | given
+    folds: int
+    repeats: int
+    inner_folds: int
+    train_images: float
+    val_images: float
+    test_images: float
+    ratio: float  # n_test / n_train, in groups
+
+
+@dataclass(frozen=True)
+class GeneratorResult:
+    """A generator of the study."""
+
+    name: str
+    kind: str
+    settings: dict[str, object]
+    control: bool
+    contains_training_images: bool
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step that failed, and how many cells it took with it."""
+
+    step: str
+    reason: str
+    cells: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished study.
+
+    `contrasts[0]` belongs to the first classifier of the study, and its verdict is the study's.
+    """
+
+    title: str
+    version: str
+    metric: str  # key
+    metric_label: str
+    rope: float
+    positive: str
+    data: DataSummary
+    plan: PlanSummary
+    contrasts: tuple[Contrast, ...]
+    arms: tuple[ArmResult, ...]
+    generators: tuple[GeneratorResult, ...]
+    gates: tuple[Gate, ...]
+    flaws: tuple[str, ...]
+    budget: str  # "every arm: 300 steps x 64 images; settings fixed beforehand, no tuning"
+    failures: tuple[Failure, ...]
+    cells_failed: int
+    cells: int
+    settings: str  # the resolved study, TOML
+    environment: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return the study's verdict."""
+        return self.contrasts[0].verdict
+
+
+@dataclass(frozen=True, eq=False)
+class ClassGallery:
+    """Images of one class: uint8 (n, C, H, W) each; `nearest[i]` is the real training image nearest to `drawn[i]`."""
+
+    name: str
+    real: np.ndarray
+    drawn: np.ndarray
+    nearest: np.ndarray
+    distances: np.ndarray  # (n,) root mean squared pixel difference, 0..255
+    real_distance: float  # median distance of a real image to its nearest other training image of the class
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Real and drawn images side by side, from the first split."""
+
+    generator: str
+    contains_training_images: bool
+    classes: tuple[ClassGallery, ...] = field(default=())

@@ -1,0 +1,143 @@
+"""Ready studies: the built-in demonstration, the presets of `augury try`, a tiny one for examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from augury.augment import Augment
+from augury.classifiers import SmallCNNClassifier
+from augury.errors import SettingsError
+from augury.generators import CVAE, Blend, Repeat
+from augury.images import ImageSet
+from augury.policies import Balance, Policy, Ratio
+from augury.splits import SplitPlan, suggested_folds
+from augury.study.study import REAL, Arm, DataSettings, NamedClassifier, NamedGenerator, Study
+
+Preset = Literal["quick", "standard", "thorough"]
+PRESETS: dict[str, str] = {
+    "quick": "5 folds once, half the steps: an estimate, no verdict",
+    "standard": "5 folds, 5 times",
+    "thorough": "10 folds, 3 times, three inner folds",
+}
+SAFE = ("shift", "rotate", "crop")
+MILD = {"shift": 0.08, "rotate": 10.0, "crop": 0.85}  # small enough for digits and anatomy alike
+IMBALANCED = 1.25  # largest class over smallest, from which on balancing is worth an arm of its own
+
+
+def demo() -> Study:
+    """Return the built-in study: scikit-learn's digits, made scarce and imbalanced.
+
+    Four of the ten digits keep 25 images, the others 60.
+    """
+    rare = tuple((digit, 25) for digit in ("1", "5", "8", "9"))
+    return Study(
+        title="Digits, scarce and imbalanced",
+        data=DataSettings(source="digits", size=(8, 8)),
+        split=SplitPlan(folds=5, repeats=5, per_class=60, keep=rare),
+        generators=generators(CVAE(hidden=(256, 128), latent=16, steps=400, batch=64)),
+        classifiers=(classifier(SmallCNNClassifier(steps=120, batch=32, width=16)),),
+        arms=arms(SAFE, (Balance(), Ratio(r=1.0), Ratio(r=2.0)), balanced=False),
+    )
+
+
+def toy() -> Study:
+    """Return a study that runs in seconds and proves nothing: for examples and tests."""
+    return Study(
+        title="Toy",
+        exploratory=True,
+        data=DataSettings(source="digits", size=(8, 8)),
+        split=SplitPlan(folds=2, repeats=1, per_class=16),
+        generators=(NamedGenerator(name="cvae", recipe=CVAE(hidden=(32,), latent=4, steps=10, batch=16)),),
+        classifiers=(classifier(SmallCNNClassifier(steps=8, batch=16, width=4)),),
+        arms=(Arm(name=REAL), Arm(name="cvae", generator="cvae", amounts=(Ratio(r=1.0),))),
+    )
+
+
+def for_images(
+    source: str | Path,
+    images: ImageSet,
+    *,
+    preset: Preset = "standard",
+    split: Literal["folds", "given"] = "folds",
+    safe: tuple[str, ...] = SAFE,
+    positive: str = "",
+    steps: int = 300,
+    seed: int = 0,
+) -> Study:
+    """Return the study that `augury try` runs on someone's own images.
+
+    Args:
+        source: Where the images are.
+        images: The images, read once to know their classes.
+        preset: How long and how sure.
+        split: `folds`, or `given` for the parts that the data came with.
+        safe: Augmentations that cannot change a label here.
+        positive: The class whose sensitivity is reported.
+        steps: Optimiser steps of the classifier.
+        seed: Seed of everything.
+
+    Raises:
+        SettingsError: If there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise SettingsError(f"the preset must be one of {', '.join(PRESETS)}. Got {preset!r}.")
+    counts = images.counts()
+    balanced = max(counts) < IMBALANCED * min(counts)
+    quick = preset == "quick"
+    doses: tuple[Policy, ...] = (Ratio(r=0.5), Ratio(r=1.0), Ratio(r=2.0))
+    if not balanced:
+        doses = (Balance(), Ratio(r=1.0), Ratio(r=2.0))
+    return Study(
+        title=Path(source).stem,
+        seed=seed,
+        exploratory=quick,
+        data=DataSettings(source=str(source), size=images.shape[1:], safe=safe, positive=positive),
+        split=_plan(preset, split, images),
+        generators=generators(CVAE(steps=750 if quick else 1500)),
+        classifiers=(classifier(SmallCNNClassifier(steps=max(1, steps // 2) if quick else steps)),),
+        arms=arms(safe, doses[:2] if quick else doses, balanced=balanced),
+    )
+
+
+def _plan(preset: Preset, split: Literal["folds", "given"], images: ImageSet) -> SplitPlan:
+    if split == "given":
+        return SplitPlan(plan="given", repeats={"quick": 2, "standard": 5, "thorough": 10}[preset])
+    if preset == "thorough":
+        return SplitPlan(folds=min(10, 2 * suggested_folds(images)), repeats=3, inner_folds=3)
+    return SplitPlan(folds=suggested_folds(images), repeats=1 if preset == "quick" else 5)
+
+
+def generators(cvae: CVAE) -> tuple[NamedGenerator, ...]:
+    """Return the two controls and a cvae."""
+    return tuple(NamedGenerator(name=recipe.kind, recipe=recipe) for recipe in (Repeat(), Blend(), cvae))
+
+
+def classifier(recipe: SmallCNNClassifier) -> NamedClassifier:
+    """Return a classifier under its kind's name."""
+    return NamedClassifier(name=recipe.kind, recipe=recipe)
+
+
+def arms(safe: tuple[str, ...], doses: tuple[Policy, ...], *, balanced: bool) -> tuple[Arm, ...]:
+    """Return the arms of a standard study.
+
+    Without generated images: real, class-balanced, classical, both, copies, blends. With them: every dose, plain and
+    with the same classical augmentation that the rivals have.
+    """
+    mild: tuple[tuple[str, Any], ...] = (("augment", classical(safe)),) if safe else ()
+    evened = (("sampling", "balanced"),)
+    control: Policy = Ratio(r=1.0) if balanced else Balance()
+    rows = [Arm(name=REAL), Arm(name="balanced", classifier=evened), Arm(name="classical", classifier=mild)]
+    rows += [Arm(name="classical, balanced", classifier=mild + evened)]
+    rows += [Arm(name=name, generator=name, amounts=(control,)) for name in ("repeat", "blend")]
+    rows += [Arm(name="cvae", generator="cvae", amounts=doses)]
+    rows += [Arm(name="cvae, classical", generator="cvae", amounts=doses, classifier=mild)]
+    left_out = {"balanced", "classical, balanced"} if balanced else set()
+    left_out |= set() if safe else {"classical", "classical, balanced", "cvae, classical"}
+    return tuple(row for row in rows if row.name not in left_out)
+
+
+def classical(safe: tuple[str, ...]) -> Augment:
+    """Return mild augmentation by the safe families."""
+    mild: dict[str, Any] = {name: value for name, value in MILD.items() if name in safe}
+    return Augment(**mild, **{name: True for name in ("flip", "flip_vertical") if name in safe})

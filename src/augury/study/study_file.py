@@ -1,0 +1,185 @@
+"""Study files: TOML to a study and back, with the place of a mistake in the message."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from augury.augment import Augment
+from augury.classifiers import CLASSIFIERS, Classifier
+from augury.errors import SettingsError
+from augury.generators import GENERATORS, Generator
+from augury.policies import policy_from
+from augury.settings import Recipe, lists, nearest, read_toml, to_toml, tuples
+from augury.splits import SplitPlan
+from augury.study.study import Arm, DataSettings, NamedClassifier, NamedGenerator, Study
+
+Made = TypeVar("Made")
+TABLES = ("data", "split", "generators", "classifiers", "arms")
+
+
+def load_study(path: Path, *, allow_plugins: bool = False) -> Study:
+    """Read a study file.
+
+    Args:
+        path: The file; a relative `[data] source` is meant from its folder.
+        allow_plugins: Let `kind = "package.module:Name"` import code from outside.
+
+    Raises:
+        SettingsError: If the file is missing, or a setting is unknown, wrong or missing. The message says where.
+    """
+    study = study_from(read_toml(path), allow_plugins=allow_plugins)
+    source = study.data.source
+    if source == "digits" or Path(source).is_absolute():
+        return study
+    return study.replace(data=study.data.replace(source=str((path.parent / source).resolve())))
+
+
+def study_from(table: dict[str, Any], *, allow_plugins: bool = False) -> Study:
+    """Build a study from what a TOML file holds.
+
+    Raises:
+        SettingsError: If a setting is unknown, wrong or missing.
+    """
+    plain = {name: value for name, value in table.items() if name not in TABLES}
+    generators = _each(table, "generators", lambda row: _generator(row, allow_plugins))
+    classifiers = _each(table, "classifiers", lambda row: _classifier(row, allow_plugins))
+    return Study(
+        **plain,
+        data=_at("[data]", lambda: DataSettings(**_data(_table(table, "data")))),
+        split=_at("[split]", lambda: SplitPlan(**_pairs(_table(table, "split"), "keep"))),
+        generators=generators,
+        classifiers=classifiers,
+        arms=_each(table, "arms", _arm),
+    )
+
+
+def _table(table: dict[str, Any], name: str) -> dict[str, Any]:
+    value = table.get(name, {})
+    if not isinstance(value, dict):
+        raise SettingsError(f"[{name}] is a table. Got {value!r}.")
+    return value
+
+
+def _each(table: dict[str, Any], name: str, build: Callable[[dict[str, Any]], Made]) -> tuple[Made, ...]:
+    rows = table.get(name, [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise SettingsError(f"[[{name}]] is a list of tables. Got {rows!r}.")
+    return tuple(_at(f"[[{name}]] {i}", lambda row=row: build(row)) for i, row in enumerate(rows, start=1))  # type: ignore[misc]
+
+
+def _at(place: str, build: Callable[[], Made]) -> Made:
+    try:
+        return build()
+    except SettingsError as error:
+        raise SettingsError(f"{place}: {error}") from None
+
+
+def _data(table: dict[str, Any]) -> dict[str, Any]:
+    size = table.get("size", "auto")
+    return {**table, "size": (size, size) if isinstance(size, int) else size}
+
+
+def _pairs(table: dict[str, Any], name: str) -> dict[str, Any]:
+    value = table.get(name, ())
+    return {**table, name: tuple(sorted(value.items())) if isinstance(value, dict) else value}
+
+
+def _arm(row: dict[str, Any]) -> Arm:
+    amounts = row.get("amounts", [])
+    if not isinstance(amounts, list):
+        raise SettingsError(f"amounts is a list, such as ['balance', 'ratio 1']. Got {amounts!r}.")
+    changed = dict(_table(row, "classifier"))
+    if isinstance(changed.get("augment"), dict):
+        changed["augment"] = Augment(**changed["augment"])
+    policies = tuple(policy_from(amount) for amount in amounts)
+    return Arm(**{**row, "amounts": policies, "classifier": tuple(sorted(changed.items()))})
+
+
+def _generator(row: dict[str, Any], allow_plugins: bool) -> NamedGenerator:
+    kind, name, settings = _named(row)
+    return NamedGenerator(name=name, recipe=_recipe(kind, GENERATORS, Generator, allow_plugins)(**settings))  # type: ignore[type-abstract]
+
+
+def _classifier(row: dict[str, Any], allow_plugins: bool) -> NamedClassifier:
+    kind, name, settings = _named(row)
+    return NamedClassifier(name=name, recipe=_recipe(kind, CLASSIFIERS, Classifier, allow_plugins)(**settings))  # type: ignore[type-abstract]
+
+
+def _named(row: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    if "kind" not in row:
+        raise SettingsError("the setting 'kind' is missing.")
+    settings = {key: tuples(value) for key, value in row.items() if key not in ("kind", "name")}
+    return str(row["kind"]), str(row.get("name", row["kind"])), settings
+
+
+def _recipe(kind: str, known: dict[str, type[Made]], base: type[Made], allow_plugins: bool) -> type[Made]:
+    if kind in known:
+        return known[kind]
+    if ":" not in kind:
+        raise SettingsError(f"there is no kind {kind!r}{nearest(kind, list(known))}")
+    if not allow_plugins:
+        raise SettingsError(f"{kind!r} is code from outside, which runs only with --allow-plugins.")
+    return _plugin(kind, base)
+
+
+def _plugin(kind: str, base: type[Made]) -> type[Made]:
+    module, _, name = kind.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"the plug-in {kind!r} cannot be loaded: {error}. Install it, or check the name.") from None
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise SettingsError(f"the plug-in {kind!r} must be a {base.__name__}. Got {found!r}.")
+    return found
+
+
+def dump_study(study: Study) -> str:
+    """Write a study as TOML, every setting resolved; `load_study` reads it back to an equal study."""
+    head = {name: value for name, value in study.settings().items() if name not in TABLES}
+    body = {
+        "data": _tables(study.data.settings()),
+        "split": _tables({**study.split.settings(), "keep": dict(study.split.keep)}),
+        "generators": [_entry(named.name, named.recipe) for named in study.generators],
+        "classifiers": [_entry(named.name, named.recipe) for named in study.classifiers],
+        "arms": [_arm_entry(arm) for arm in study.arms],
+    }
+    return to_toml({**head, **body})
+
+
+def _tables(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _entry(name: str, recipe: Recipe) -> dict[str, Any]:
+    settings = {key: _bare(value) for key, value in recipe.settings().items()}
+    return {"name": name, "kind": kind_of(recipe), **settings}
+
+
+def kind_of(recipe: Recipe) -> str:
+    """Return the name by which a study file refers to a recipe's kind."""
+    known = {**GENERATORS, **CLASSIFIERS}.values()
+    return recipe.kind if type(recipe) in known else f"{type(recipe).__module__}:{type(recipe).__qualname__}"
+
+
+def _bare(value: Any) -> Any:
+    return value.settings() if isinstance(value, Recipe) else value
+
+
+def _arm_entry(arm: Arm) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": arm.name}
+    if arm.generator is not None:
+        entry["generator"] = arm.generator
+        entry["amounts"] = [_amount(lists(policy)) for policy in arm.amounts]
+    if arm.classifier:
+        entry["classifier"] = {name: _bare(value) for name, value in arm.classifier}
+    return entry
+
+
+def _amount(table: dict[str, Any]) -> Any:
+    overrides = dict(map(tuple, table.pop("per_class")))
+    if overrides:
+        return {**table, "per_class": overrides}
+    return " ".join(str(value) for value in table.values())

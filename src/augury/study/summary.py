@@ -1,0 +1,123 @@
+"""The rows of the arms table: means over splits, changes per class, budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from augury.metrics.classification import METRICS, sensitivity_specificity
+from augury.mixing import synthetic_share
+from augury.statistics import Interval, holm
+from augury.study.block import Block, Unit, share_of
+from augury.study.outcome import ArmResult, ClassResult
+from augury.study.study import REAL, ArmPlan, Cell
+from augury.study.table import ScoredCell
+
+
+def arm_results(block: Block) -> tuple[ArmResult, ...]:
+    """Summarise every arm of one classifier, p-values Holm-adjusted over its arms."""
+    differences = {arm.name: block.beside_real(arm.name) for arm in block.rows}
+    p_values = {name: d.p_value for name, d in differences.items() if d is not None and np.isfinite(d.p_value)}
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    results = []
+    for arm in block.rows:
+        row = _arm_result(block, arm)
+        results.append(replace(row, difference=differences[arm.name], p_holm=adjusted.get(arm.name)))
+    return tuple(results)
+
+
+def _arm_result(block: Block, arm: ArmPlan) -> ArmResult:
+    items = [item for items in block.by_arm.get(arm.name, {}).values() for item in items]
+    planned = [cell for cell in block.planned if cell.arm.name == arm.name]
+    recipe = planned[0].fit.classifier
+    added = float(np.mean([sum(cell.counts) for cell in planned]))
+    real = float(np.mean([sum(cell.real_counts) for cell in planned]))
+    share = float(np.mean([_synthetic_share(cell) for cell in planned]))
+    choice = block.using if arm.uses_generated else block.without
+    sensitivity, specificity = _operating_point(block, items)
+    return ArmResult(
+        classifier=block.classifier,
+        arm=arm.name,
+        generator=arm.generator.name if arm.generator else None,
+        policy=arm.policy.label if arm.generator else None,
+        uses_generated=arm.uses_generated,
+        added=added,
+        dose=added / real,
+        share=share,
+        steps=getattr(recipe, "steps", 0),
+        batch=getattr(recipe, "batch", 0),
+        real_exposures=(1 - share) * getattr(recipe, "steps", 0) * getattr(recipe, "batch", 0),
+        splits=len(block.by_arm.get(arm.name, {})),
+        failed=len(planned) - len(items),
+        scores={key: _mean(block.values(arm.name, lambda item, key=key: item.scores[key])) for key in METRICS},  # type: ignore[misc]
+        difference=None,
+        p_holm=None,
+        chosen=share_of([name == arm.name for name in choice.values()]),
+        classes=_class_results(block, arm.name),
+        confusion=_confusion(items, len(block.images.classes)),
+        sensitivity=sensitivity,
+        specificity=specificity,
+        external=_external(block, items),
+    )
+
+
+def _mean(values: dict[Unit, float]) -> float:
+    return float(np.mean(list(values.values()))) if values else float("nan")
+
+
+def _synthetic_share(cell: Cell) -> float:
+    cap = getattr(cell.fit.classifier, "max_synthetic_share", 1.0)
+    return synthetic_share(sum(cell.real_counts), sum(cell.counts), cap)
+
+
+def _confusion(items: Sequence[ScoredCell], classes: int) -> tuple[tuple[int, ...], ...]:
+    total = sum((item.confusion for item in items), start=np.zeros((classes, classes), dtype=np.int64))
+    return tuple(tuple(int(n) for n in row) for row in total)
+
+
+def _class_results(block: Block, arm: str) -> tuple[ClassResult, ...]:
+    return tuple(_class_result(block, arm, k, name) for k, name in enumerate(block.images.classes))
+
+
+def _class_result(block: Block, arm: str, k: int, name: str) -> ClassResult:
+    def per_split(of: str, column: int) -> dict[Unit, float]:
+        return block.values(of, lambda item: float(item.classes[k, column]))
+
+    items = [item for items in block.by_arm.get(arm, {}).values() for item in items]
+    precision, recall, f1 = (_mean(per_split(arm, column)) for column in range(3))
+    return ClassResult(
+        name=name,
+        precision=precision,
+        recall=recall,
+        f1=f1,
+        support=sum(int(item.confusion[k].sum()) for item in items),
+        recall_change=None if arm == REAL else _change(block, per_split(arm, 1), per_split(REAL, 1)),
+    )
+
+
+def _change(block: Block, arm: dict[Unit, float], real: dict[Unit, float]) -> Interval | None:
+    if not block.given:
+        return block.compare(arm, real)
+    common = sorted(set(arm) & set(real))
+    # retrainings on one given test part are no independent splits: a mean, and no interval
+    mean = float(np.mean([arm[u] - real[u] for u in common])) if common else np.nan
+    return Interval(mean, np.nan, np.nan, np.nan, np.nan, len(common), np.nan)
+
+
+def _operating_point(block: Block, items: Sequence[ScoredCell]) -> tuple[float | None, float | None]:
+    positive = block.study.data.positive
+    if not positive or not items:
+        return None, None
+    label = block.images.classes.index(positive)
+    pairs = [sensitivity_specificity(item.labels["test"], item.predicted, label) for item in items]
+    return float(np.mean([p[0] for p in pairs])), float(np.mean([p[1] for p in pairs]))
+
+
+def _external(block: Block, items: Sequence[ScoredCell]) -> float | None:
+    scored = [item for item in items if "rest" in item.probabilities]
+    if not scored:
+        return None
+    function = METRICS[block.metric].function
+    return float(np.mean([function(item.labels["rest"], item.probabilities["rest"]) for item in scored]))

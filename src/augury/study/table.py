@@ -1,0 +1,146 @@
+"""From stored predictions to scores per cell: labels, probabilities and metrics of every cell that has them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from augury.images import ImageSet
+from augury.metrics.classification import METRICS, confusion, per_class, per_image_log_loss
+from augury.study.engine import Ran
+from augury.study.outcome import ArmResult, Outcome
+from augury.study.steps import Part
+from augury.study.store import Store
+from augury.study.study import Cell
+
+FIRST_COLUMNS = ("classifier", "arm", "generator", "policy", "uses_generated")
+COUNT_COLUMNS = ("added", "dose", "share", "steps", "batch", "real_exposures", "splits", "failed")
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredCell:
+    """A cell with its predictions.
+
+    `labels` and `probabilities` hold one array per part; `groups` the group of every image of the inner part.
+    """
+
+    cell: Cell
+    labels: dict[Part, np.ndarray]
+    probabilities: dict[Part, np.ndarray]
+
+    @property
+    def unit(self) -> tuple[int, int]:
+        """Return (repeat, fold): the splits that are paired between arms."""
+        return self.cell.split.repeat, self.cell.split.fold
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """Return every metric on the test part."""
+        labels, probabilities = self.labels["test"], self.probabilities["test"]
+        return {key: metric.function(labels, probabilities) for key, metric in METRICS.items()}
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """Return the predicted classes of the test part."""
+        return np.asarray(self.probabilities["test"].argmax(1))
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """Return the confusion matrix of the test part: rows actual, columns predicted."""
+        return confusion(self.labels["test"], self.predicted, self.probabilities["test"].shape[1])
+
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """Return (K, 3): precision, recall and F1 of each class on the test part."""
+        rows = per_class(self.labels["test"], self.predicted, self.probabilities["test"].shape[1])
+        return np.array([[row.precision, row.recall, row.f1] for row in rows])
+
+    @cached_property
+    def inner_losses(self) -> np.ndarray:
+        """Return the log-loss of every image of the inner part."""
+        return per_image_log_loss(self.labels["val"], self.probabilities["val"])
+
+
+def score(cells: Iterable[Cell], images: ImageSet, store: Store, ran: Ran) -> list[ScoredCell]:
+    """Open the predictions of every cell that has them all."""
+    labels = images.labels.numpy()
+    scored = []
+    for cell in cells:
+        steps = cell.predictions
+        if any(ran.missing(step) for step in steps.values()):
+            continue
+        positions = {part: np.asarray(getattr(cell.split, part)) for part in steps}
+        scored.append(
+            ScoredCell(
+                cell,
+                {part: labels[positions[part]] for part in steps},
+                {part: store.get(step) for part, step in steps.items()},
+            )
+        )
+    return scored
+
+
+def number(value: float | int | bool | None) -> str:
+    """Write a value as the tables hold it: six decimals, integers plain, nothing for what is undefined."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return format(value, ".6f") if isinstance(value, float) else str(value)
+
+
+def arms_row(arm: ArmResult) -> dict[str, str]:
+    """Return one row of `results.csv`."""
+    interval = arm.difference
+    return {
+        **{name: text(str(getattr(arm, name) or "")) for name in FIRST_COLUMNS[:-1]},
+        "uses_generated": number(int(arm.uses_generated)),
+        **{name: number(getattr(arm, name)) for name in COUNT_COLUMNS},
+        **{key: number(value) for key, value in arm.scores.items()},
+        "difference": number(interval.mean if interval else None),
+        "difference_low": number(interval.low if interval else None),
+        "difference_high": number(interval.high if interval else None),
+        "p_value": number(interval.p_value if interval else None),
+        **{name: number(getattr(arm, name)) for name in ("p_holm", "chosen", "sensitivity", "specificity", "external")},
+    }
+
+
+def results_csv(outcome: Outcome) -> str:
+    """Return the arms table as CSV; it holds no times, so equal studies give equal bytes."""
+    return _csv([arms_row(arm) for arm in outcome.arms])
+
+
+def scores_csv(scored: Sequence[ScoredCell]) -> str:
+    """Return every cell's scores as CSV, one row per classifier, arm and split."""
+    rows = [
+        {
+            "classifier": text(item.cell.classifier),
+            "arm": text(item.cell.arm.name),
+            "repeat": str(item.cell.split.repeat),
+            "fold": str(item.cell.split.fold),
+            "inner": str(item.cell.split.inner),
+            "added": str(sum(item.cell.counts)),
+            "inner_log_loss": number(float(item.inner_losses.mean())),
+            **{key: number(value) for key, value in item.scores.items()},
+        }
+        for item in scored
+    ]
+    return _csv(rows)
+
+
+def text(value: str) -> str:
+    """Return text that a spreadsheet does not take for a formula."""
+    return "'" + value if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _csv(rows: Sequence[dict[str, str]]) -> str:
+    out = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return out.getvalue()

@@ -1,0 +1,206 @@
+"""From paired differences to one sentence: gates first, then fixed words, no adjectives."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from augury.statistics import (
+    PROBABLE,
+    Bootstrap,
+    Interval,
+    Posterior,
+    correlated_t,
+    groups_needed,
+    minimum_detectable_effect,
+    nadeau_bengio,
+)
+
+WITH, WITHOUT = "the best arm with generated images", "the best arm without them"
+ABSENCE = "Absence of evidence is not evidence of absence."
+
+
+class Kind(StrEnum):
+    """Name the seven ways in which a study can end."""
+
+    HELPS = "HELPS"
+    HARMS = "HARMS"
+    SUGGESTIVE = "SUGGESTIVE"
+    NO_PRACTICAL_DIFFERENCE = "NO PRACTICAL DIFFERENCE"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    EXPLORATORY = "EXPLORATORY"
+    WITHHELD = "WITHHELD"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Hold what a verdict rests on: the best arm with generated images minus the best arm without them.
+
+    Attributes:
+        metric_label: the primary metric in words, such as "AUROC".
+        differences: J >= 2 paired differences, positive where generated images score better; not read if `external`.
+        ratio: n_test / n_train in groups.
+        rope: half-width of the region of practical equivalence, >= 0, declared before the run.
+        groups: number of independent groups (patients) in the study, >= 1.
+        same_predictions: whether the two arms predicted the same everywhere.
+        external: the two-level bootstrap, in place of splits, when one test part was given.
+        exploratory: why the study can give an estimate only.
+        withheld: declared flaws and failed gates.
+    """
+
+    metric_label: str
+    differences: tuple[float, ...]
+    ratio: float
+    rope: float
+    groups: int
+    same_predictions: bool = False
+    external: Bootstrap | None = None
+    exploratory: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Hold the headline sentence, further fixed sentences, and the numbers that they print.
+
+    `minimum_detectable` and `groups_needed` are 0 where they are not defined: on a given test part, without any spread
+    between splits, and, for the groups, with a region of width 0.
+    """
+
+    kind: Kind
+    sentence: str
+    details: tuple[str, ...]
+    estimate: float
+    low: float
+    high: float
+    posterior: Posterior
+    minimum_detectable: float
+    groups_needed: int
+
+
+def decide(evidence: Evidence) -> Verdict:
+    """Turn evidence into one of seven verdicts.
+
+    The first rule that holds decides: WITHHELD for any declared flaw or failed gate; INCONCLUSIVE if nothing differs;
+    EXPLORATORY for any reason given; HELPS and HARMS if the interval excludes 0 and the difference lies beyond the
+    region with probability >= 0.95; NO PRACTICAL DIFFERENCE if it lies inside with probability >= 0.95; SUGGESTIVE if
+    the interval excludes 0; else INCONCLUSIVE.
+
+    A given test part carries a finding about that part only, so HELPS and HARMS become SUGGESTIVE, with the direction
+    in words. NO PRACTICAL DIFFERENCE stays possible, because it claims no gain and "on this test set" bounds it.
+
+    Raises:
+        SettingsError: fewer than 2 differences without `external`, a negative ratio or rope, or no group.
+        DataError: a difference that is not finite.
+
+    Reference: Nadeau & Bengio 2003 (interval); Benavoli et al. 2017 (region of practical equivalence).
+
+    >>> decide(Evidence("AUROC", (0.04, 0.05, 0.045, 0.05), ratio=0.25, rope=0.01, groups=80)).sentence
+    'HELPS: the best arm with generated images scores +0.046 AUROC above the best arm without them \
+(95 % interval +0.035 to +0.057).'
+    """
+    interval, posterior = _measure(evidence)
+    detectable, needed = _power(evidence, interval)
+    kind = _kind(evidence, interval, posterior)
+    sentence = f"{kind}: {_claim(kind, evidence, interval)}."
+    details = _details(kind, evidence, interval, posterior) + _outlook(kind, evidence, detectable, needed)
+    return Verdict(kind, sentence, details, interval.mean, interval.low, interval.high, posterior, detectable, needed)
+
+
+def _measure(evidence: Evidence) -> tuple[Interval, Posterior]:
+    external = evidence.external
+    if external is None:
+        interval = nadeau_bengio(evidence.differences, evidence.ratio)
+        return interval, correlated_t(evidence.differences, evidence.ratio, evidence.rope)
+    # A percentile interval comes without a standard error, a spread over splits or a p value.
+    interval = Interval(external.mean, external.low, external.high, math.nan, math.nan, external.draws, math.nan)
+    return interval, Posterior(external.left, external.inside, external.right)
+
+
+def _kind(evidence: Evidence, interval: Interval, posterior: Posterior) -> Kind:
+    if evidence.withheld:
+        return Kind.WITHHELD
+    if _nothing_differs(evidence, interval):
+        return Kind.INCONCLUSIVE
+    if evidence.exploratory:
+        return Kind.EXPLORATORY
+    if posterior.inside >= PROBABLE:
+        return Kind.NO_PRACTICAL_DIFFERENCE
+    if interval.low <= 0 <= interval.high:
+        return Kind.INCONCLUSIVE
+    if evidence.external or max(posterior.left, posterior.right) < PROBABLE:
+        return Kind.SUGGESTIVE
+    return Kind.HELPS if interval.low > 0 else Kind.HARMS
+
+
+def _nothing_differs(evidence: Evidence, interval: Interval) -> bool:
+    return evidence.same_predictions or interval.mean == interval.low == interval.high == 0
+
+
+def _claim(kind: Kind, evidence: Evidence, interval: Interval) -> str:
+    place = " on this test set" if evidence.external else ""
+    if kind is Kind.WITHHELD:
+        return f"the reasons listed rule out a verdict on {WITH} against {WITHOUT}{place}"
+    if evidence.same_predictions:
+        return f"the two made the same predictions, {WITH} and {WITHOUT}{place}"
+    if _nothing_differs(evidence, interval):
+        return f"the two made the same predictions or ones of equal score, {WITH} and {WITHOUT}{place}"
+    size = f"{_signed(interval.mean)} {evidence.metric_label}"
+    span = f" (95 % interval {_signed(interval.low)} to {_signed(interval.high)}){place}"
+    if kind in (Kind.HELPS, Kind.HARMS, Kind.SUGGESTIVE):
+        above = interval.low > 0
+        return f"{WITH} scores " + (f"{size} above {WITHOUT}" if above else f"below {WITHOUT}, {size}") + span
+    opening = "as an estimate only, " if kind is Kind.EXPLORATORY else ""
+    region = f", inside +-{evidence.rope:.3f}" if kind is Kind.NO_PRACTICAL_DIFFERENCE else ""
+    return f"{opening}{WITH} differs from {WITHOUT} by {size}{region}{span}"
+
+
+def _details(kind: Kind, evidence: Evidence, interval: Interval, posterior: Posterior) -> tuple[str, ...]:
+    rope = f"{evidence.rope:.3f}"
+    name = "Share of resamples with" if evidence.external else "Probability of"
+    spread = (
+        f"{name} a difference below -{rope}: {posterior.left:.3f}; from -{rope} to +{rope}: {posterior.inside:.3f}; "
+        f"above +{rope}: {posterior.right:.3f}."
+    )
+    return (*_reasons(kind, evidence, interval), spread)
+
+
+def _reasons(kind: Kind, evidence: Evidence, interval: Interval) -> tuple[str, ...]:
+    if kind is Kind.WITHHELD:
+        span = f"95 % interval {_signed(interval.low)} to {_signed(interval.high)}"
+        measured = f"{_signed(interval.mean)} {evidence.metric_label} ({span})"
+        listed = tuple(f"Withheld because: {reason}." for reason in evidence.withheld)
+        return (*listed, f"The measured difference is {measured}; it is not a finding.")
+    if kind is Kind.EXPLORATORY:
+        return tuple(f"Exploratory because: {reason}." for reason in evidence.exploratory)
+    if kind is Kind.SUGGESTIVE and evidence.external:
+        return ("A single given test part supports no more than SUGGESTIVE.",)
+    if kind is Kind.SUGGESTIVE:
+        return (f"The interval excludes 0, but a difference beyond {evidence.rope:.3f} has a probability below 0.95.",)
+    return ()
+
+
+def _outlook(kind: Kind, evidence: Evidence, detectable: float, needed: int) -> tuple[str, ...]:
+    lines = []
+    if detectable:
+        lines.append(f"This study could detect a difference of {detectable:.3f} or more with 80 % power.")
+    if needed:
+        lines.append(
+            f"About {needed} groups would be needed for an interval of half-width {evidence.rope:.3f}; "
+            f"this study has {evidence.groups}."
+        )
+    if kind is Kind.INCONCLUSIVE:
+        lines.append(ABSENCE)
+    return tuple(lines)
+
+
+def _power(evidence: Evidence, interval: Interval) -> tuple[float, int]:
+    if evidence.external:
+        return 0.0, 0
+    detectable = minimum_detectable_effect(interval.sd, interval.n, evidence.ratio)
+    half_width = (interval.high - interval.low) / 2
+    return detectable, groups_needed(evidence.groups, half_width, evidence.rope) if evidence.rope > 0 else 0
+
+
+def _signed(value: float) -> str:
+    # Adding 0.0 turns the -0.0 that rounding leaves into 0.0.
+    return f"{round(value, 3) + 0.0:+.3f}"
