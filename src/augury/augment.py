@@ -32,6 +32,7 @@ class Augment(Recipe):
     shift: float = Field(default=0.0, ge=0, le=0.5, description="largest shift, as a share of the side")
     rotate: float = Field(default=0.0, ge=0, le=180, description="largest rotation, degrees")
     crop: float = Field(default=1.0, gt=0, le=1, description="smallest share of the side that is kept; 1 keeps all")
+    share: float = Field(default=0.5, gt=0, le=1, description="share of the images that are shifted, turned or cropped")
 
     def families(self) -> tuple[str, ...]:
         """Return the names of what is switched on."""
@@ -53,10 +54,12 @@ class Augment(Recipe):
         """Return (n, 2, 3): from output coordinates to input coordinates, both -1..1."""
         aspect = size[0] / size[1]  # turning must not shear an image that is not square
         # drawn on the CPU, and always all of them: one seed gives one augmentation on every device
-        turn, scale, dx, dy, flip_x, flip_y = torch.rand(6, n)
-        angle = (2 * turn - 1) * math.radians(self.rotate)
-        kept = self.crop + (1 - self.crop) * scale
-        room = (1 - kept)[:, None] + 2 * self.shift
+        turn, scale, dx, dy, flip_x, flip_y, chosen = torch.rand(7, n)
+        # resampling smooths: a network that never saw an untouched image would not know the sharp ones it is scored on
+        touched = (chosen < self.share).float()
+        angle = touched * (2 * turn - 1) * math.radians(self.rotate)
+        kept = 1 - touched * (1 - self.crop) * scale
+        room = (1 - kept)[:, None] + 2 * self.shift * touched[:, None]
         moved = (2 * torch.stack([dx, dy], 1) - 1) * room
         sign_x = 1 - 2 * ((flip_x < 0.5) & self.flip).float()
         sign_y = 1 - 2 * ((flip_y < 0.5) & self.flip_vertical).float()

@@ -11,27 +11,44 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 import augury
-from augury.errors import AuguryError
+from augury.errors import AuguryError, StepDiedError
 
 if TYPE_CHECKING:
     from augury.study import Study
+    from augury.study.layout import Laid
     from augury.study.run import Finished
+    from augury.study.store import Store
 
 Device = Literal["auto", "cpu", "cuda"]
 Preset = Literal["quick", "standard", "thorough"]
 Plan = Literal["folds", "given"]
 OK, SOME_FAILED, BAD_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
+
+class Commands(TyperGroup):
+    """The commands, with a sentence for Ctrl-C: Typer itself would end without one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            stderr.print("stopped. What is finished is kept: the same command goes on from here.")
+            raise typer.Exit(INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Will synthetic images help my classifier, which generator, and how many?",
 )
 stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for report, tables and store.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes; default: as many as there are cores.")]
@@ -47,15 +64,12 @@ NoReal = Annotated[bool, typer.Option("--no-real-images", help="Leave real image
 
 
 def main() -> None:
-    """Run the command line: a sentence for every mistake, exit 2 for a bad request, 130 for Ctrl-C."""
+    """Run the command line: a sentence for every mistake, exit 2 for a bad request."""
     try:
         app(standalone_mode=True)
     except AuguryError as error:
         stderr.print(f"[bold red]augury:[/] {escape(str(error))}")
-        sys.exit(BAD_REQUEST)
-    except KeyboardInterrupt:
-        stderr.print("stopped. What is finished is kept: the same command goes on from here.")
-        sys.exit(INTERRUPTED)
+        sys.exit(SOME_FAILED if isinstance(error, StepDiedError) else BAD_REQUEST)
 
 
 @app.callback(invoke_without_command=True)
@@ -99,57 +113,42 @@ def try_(
     no_real_images: NoReal = False,
 ) -> None:
     """Run a study on your own images, without writing a file."""
-    from augury.readers import read
-    from augury.study import for_images
-
-    images = read(data, size=size or "auto", fit=fit)
-    families = tuple(name.strip() for name in safe.split(",") if name.strip())
-    study = for_images(
-        data, images, preset=preset, split=split, safe=families, positive=positive, steps=steps, seed=seed
-    )
-    study = study.replace(data=study.data.replace(source=_absolute(data), fit=fit))
-    study = _announce(study, out, budget, jobs, device)
-    _run_into(study, out, out / "store", jobs, device, as_json, real_images=not no_real_images)
-
-
-def _absolute(data: str) -> str:
     from augury.readers import reader_for
+    from augury.study import DataSettings, for_images
+    from augury.study.layout import read_images
+    from augury.study.store import open_store
+    from augury.training import choose_device
 
-    return data if reader_for(data).name == data else str(Path(data).absolute())
+    source = data if reader_for(data).name == data else str(Path(data).absolute())
+    families = tuple(name.strip() for name in safe.split(",") if name.strip())
+    settings = DataSettings(
+        source=source, size=(size, size) if size else "auto", fit=fit, safe=families, positive=positive
+    )
+    with open_store(out / "store", choose_device(device)) as store:
+        _, cleaned = read_images(settings, store, given_split=split == "given")
+        study = for_images(settings, cleaned.images, preset=preset, split=split, steps=steps, seed=seed)
+        laid = _fitted(study, store, budget, jobs, device)
+        _finish(laid, out, jobs, device, as_json, real_images=not no_real_images)
 
 
-def _announce(study: Study, out: Path, budget: str, jobs: int | None, device: str) -> Study:
+def _fitted(study: Study, store: Store, budget: str, jobs: int | None, device: str) -> Laid:
     """Say what will run and how long it will take; leave out what the budget does not hold."""
     from augury.study.estimate import fit_into, in_words, parse_seconds
-    from augury.study.store import FolderStore
     from augury.training import choose_device
 
     seconds = parse_seconds(budget) if budget else float("inf")
     where = choose_device(device)
-    store = FolderStore(out / "store", where)
-    with store.lock():
-        study, laid, need, left_out = fit_into(study, store, seconds, jobs=_jobs(jobs, study, where), device=where)
-    _describe(study, laid)
+    laid, need, left_out = fit_into(study, store, seconds, jobs=_jobs(jobs, study, where), device=where)
+    _describe(laid)
     if left_out:
         stderr.print(f"left out to stay within {in_words(seconds)}: {escape(', '.join(left_out))}")
     stderr.print(f"about {in_words(need.seconds)} for {need.steps} steps")
-    return study
+    return laid
 
 
-def _describe(study: Study, laid: Any) -> None:
-    from augury.study.study import arm_plans
-
-    images, split = laid.images, study.split
-    counts = ", ".join(f"{name} {count}" for name, count in zip(images.classes, images.counts(), strict=True))
-    C, H, W = images.shape
-    stderr.print(escape(f"{study.title}: {len(images)} images, {H} x {W}, {C} channel{'s' * (C > 1)} ({counts})"))
-    if images.parts is not None and split.plan == "folds":
-        stderr.print("the given parts are pooled and cut into folds; --split given scores the given test part instead")
-    how = (
-        f"{split.folds} folds x {split.repeats}" if split.plan == "folds" else f"given parts, {split.repeats} trainings"
-    )
-    stderr.print(escape(f"{how} {split.repeats}; arms: {'; '.join(arm.name for arm in arm_plans(study))}"))
-    stderr.print(escape(f"safe augmentations, as declared: {', '.join(study.data.safe) or 'none'}"))
+def _describe(laid: Laid) -> None:
+    for line in laid.describe():
+        stderr.print(escape(line))
 
 
 @app.command()
@@ -180,13 +179,13 @@ def run(
 
 def _dry_run(study: Study, kept: Path, jobs: int | None, device: str) -> None:
     from augury.study.estimate import estimate, in_words
-    from augury.study.run import lay_out
+    from augury.study.layout import lay_out
     from augury.study.store import FolderStore, MemoryStore
     from augury.training import choose_device
 
     where = choose_device(device)
     laid = lay_out(study, FolderStore(kept, where) if kept.is_dir() else MemoryStore())
-    _describe(study, laid)
+    _describe(laid)
     need = estimate(laid, jobs=_jobs(jobs, study, where), device=where)
     stdout.print(f"{len(laid.cells)} cells, {need.steps} steps to do, about {in_words(need.seconds)}")
 
@@ -286,16 +285,26 @@ def _jobs(jobs: int | None, study: Study, device: str) -> int:
 def _run_into(
     study: Study, out: Path, kept: Path, jobs: int | None, device: str, as_json: bool, *, real_images: bool = True
 ) -> None:
-    """Run a study and write report and tables; end with the sentence."""
+    """Run a study in a store."""
+    from augury.study.layout import lay_out
+    from augury.study.store import open_store
+    from augury.training import choose_device
+
+    with open_store(kept, choose_device(device)) as store:
+        _finish(lay_out(study, store), out, jobs, device, as_json, real_images=real_images)
+
+
+def _finish(laid: Laid, out: Path, jobs: int | None, device: str, as_json: bool, *, real_images: bool) -> None:
+    """Make what is missing, write report and tables, end with the sentence."""
     from augury.progress import Bar
     from augury.report import write_report
-    from augury.study import run as run_study
     from augury.study.gallery import galleries
+    from augury.study.run import make
     from augury.training import choose_device
 
     where = choose_device(device)
     with Bar(stderr) as bar:
-        finished = run_study(study, kept, jobs=_jobs(jobs, study, where), device=where, progress=bar)
+        finished = make(laid, jobs=_jobs(jobs, laid.study, where), device=where, progress=bar)
     finished.save(out)
     write_report(finished.outcome, galleries(finished), out / "report.html", real_images=real_images)
     _conclude(finished, out, as_json)

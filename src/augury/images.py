@@ -56,7 +56,8 @@ class ImageSet:
         if self.labels.dtype != torch.int64 or self.labels.shape != (len(self),):
             raise DataError(f"labels must be int64 ({len(self)},). Got {self.labels.dtype} {tuple(self.labels.shape)}.")
         if len(self) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
-            raise DataError(f"labels must lie in 0..{len(self.classes) - 1}. Got {int(self.labels.max())}.")
+            found = f"{int(self.labels.min())}..{int(self.labels.max())}"
+            raise DataError(f"labels must lie in 0..{len(self.classes) - 1}. Got {found}.")
         for name in ("names", "digests", "synthetic", "groups", "parts"):
             column = getattr(self, name)
             if column is not None and len(column) != len(self):
@@ -81,8 +82,11 @@ class ImageSet:
         return tuple(torch.bincount(self.labels, minlength=len(self.classes)).tolist())
 
     def take(self, index: Sequence[int] | np.ndarray | Tensor) -> ImageSet:
-        """Return the images at some positions, in that order; pixels are copied."""
-        rows = torch.as_tensor(np.asarray(index, dtype=np.int64))
+        """Return the images at some positions, in that order, or those that a mask marks; pixels are copied."""
+        positions = np.asarray(index)
+        if positions.dtype == np.bool_:  # as positions, True and False would mean the images 1 and 0
+            positions = np.flatnonzero(positions)
+        rows = torch.from_numpy(positions.astype(np.int64))
         chosen = rows.tolist()
         return dataclasses.replace(
             self,

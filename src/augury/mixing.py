@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from augury.errors import DataError
+from augury.errors import DataError, SettingsError
 from augury.images import ImageSet
 from augury.seeds import generator_for
 from augury.training import Batch, Draw, to_float
@@ -205,5 +205,7 @@ def _image_weights(training: ImageSet, real: Tensor, sampling: str | tuple[float
     labels = training.labels[real]
     counts = torch.bincount(labels, minlength=len(training.classes)).double()
     even = isinstance(sampling, str)
+    if not even and len(sampling) != len(counts):
+        raise SettingsError(f"'sampling' has {len(sampling)} class shares, and the images have {len(counts)} classes.")
     shares = (counts > 0).double() if even else torch.tensor(sampling, dtype=torch.float64)
     return (shares / counts.clamp(min=1))[labels]

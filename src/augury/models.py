@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from augury.errors import DataError, SettingsError
+from augury.files import fresh_folder
 from augury.generators import GENERATORS, Card, load_sampler
 from augury.images import ImageSet
 from augury.readers import read
@@ -111,7 +109,7 @@ def sample_model(
 
 def _count(entry: str) -> tuple[str, int]:
     name, _, number = entry.rpartition("=")
-    if not name or not number.isdigit():
+    if not name or not number.isdecimal():
         raise SettingsError(f"--count expects CLASS=N. Got {entry!r}.")
     return name, int(number)
 
@@ -145,25 +143,3 @@ def slug(name: str) -> str:
         ('N-vus-b', 'class')
     """
     return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:40] or "class"
-
-
-@contextmanager
-def fresh_folder(out: Path) -> Iterator[Path]:
-    """Yield a folder that appears under its name only when the block ends well.
-
-    Raises:
-        DataError: If the name is taken or cannot be written.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists already. Name another folder, or remove it.")
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    except OSError as error:
-        raise DataError(f"{out} cannot be written: {error.strerror}. Check space and rights.") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

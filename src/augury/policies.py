@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from augury.errors import SettingsError
-from augury.settings import Recipe, nearest
+from augury.settings import Recipe, by_name, nearest
 
 
 class Policy(Recipe):
@@ -19,12 +19,14 @@ class Policy(Recipe):
     """
 
     summary: ClassVar[str]
-    per_class: tuple[tuple[str, int], ...] = Field(default=(), description="synthetic images of named classes")
+    per_class: Annotated[tuple[tuple[str, int], ...], AfterValidator(by_name)] = Field(
+        default=(), description="synthetic images of named classes"
+    )
 
     def __init__(self, **settings: Any) -> None:
         overrides = settings.get("per_class")
         if isinstance(overrides, dict):
-            settings["per_class"] = tuple(sorted(overrides.items()))
+            settings["per_class"] = tuple(overrides.items())
         super().__init__(**settings)
 
     def counts(self, real: Sequence[int], classes: Sequence[str]) -> tuple[int, ...]:
@@ -50,7 +52,7 @@ class Policy(Recipe):
     def label(self) -> str:
         """Return the policy as it is written in a study file."""
         value = next((getattr(self, name) for name in type(self).model_fields if name != "per_class"), None)
-        words = [self.kind] + ([f"{value:g}"] if value is not None else [])
+        words = [self.kind] + ([str(value).removesuffix(".0")] if value is not None else [])
         return " ".join(words) + ("*" if self.per_class else "")
 
     @abstractmethod

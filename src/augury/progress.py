@@ -6,22 +6,26 @@ from collections.abc import Sequence
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from augury.study.engine import Progress
+from augury.study.estimate import in_words
 from augury.study.steps import Step
+
+OTHER_STEPS = 5  # what a step without training counts, in optimiser steps
 
 
 class Bar(Progress):
-    """A bar over the steps of a study; a log line every now and then where stderr is no terminal.
+    """A bar over the steps of a study; a line every tenth of the way where stderr is no terminal.
 
-    The time left weighs each kind of step by what its finished ones took.
+    A fit counts as many units as it takes optimiser steps, so that the time left is not misled by the many small steps.
     """
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self.bars = Bars(*columns, TextColumn("left"), TimeRemainingColumn(), console=console, transient=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        left = TimeRemainingColumn()
+        self.bars = Bars(*columns, left, TextColumn("left"), console=console, transient=True, speed_estimate_period=300)
         self.console = console
         self.task = self.bars.add_task("starting", total=None)
         self.seen, self.total = 0, 0
@@ -34,17 +38,25 @@ class Bar(Progress):
         self.bars.stop()
 
     def begin(self, todo: Sequence[Step]) -> None:
-        """Show how many steps are missing."""
-        self.total = len(todo)
-        self.bars.reset(self.task, total=self.total, description="nothing to do" if not todo else "running")
+        """Show how much is missing."""
+        self.total = sum(units(step) for step in todo)
+        self.bars.reset(self.task, total=self.total, description=f"{len(todo)} steps")
 
     def done(self, step: Step) -> None:
         """Count one step."""
-        self.seen += 1
-        self.bars.update(self.task, advance=1, description=step.title)
-        if not self.console.is_terminal and self.seen * 10 // self.total > (self.seen - 1) * 10 // self.total:
-            self.console.print(f"{self.seen} of {self.total} steps")
+        before, self.seen = self.seen, self.seen + units(step)
+        self.bars.update(self.task, advance=units(step), description=step.title)
+        if not self.console.is_terminal and self.seen * 10 // self.total > before * 10 // self.total:
+            left = self.bars.tasks[0].time_remaining
+            about = f", about {in_words(left)} left" if left else ""
+            self.console.print(f"{self.seen * 100 // self.total} % done{about}")
 
     def on_step(self, done: int, in_all: int) -> None:
         """Show the optimiser steps of a single fit."""
         self.bars.update(self.task, completed=done, total=in_all, description="fitting")
+
+
+def units(step: Step) -> int:
+    """Return how much a step counts: the optimiser steps of a fit, a few for everything else."""
+    recipe = getattr(step, "classifier", getattr(step, "generator", None))
+    return OTHER_STEPS + int(getattr(recipe, "steps", 0))

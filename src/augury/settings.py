@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar, Self, get_args, get_origin
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -49,6 +49,15 @@ def tuples(value: Any) -> Any:
     return value
 
 
+def by_name(pairs: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    """Sort pairs of name and value by name: the order in which they were written is no part of an identity."""
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} stands twice.")
+    return tuple(sorted(pairs, key=lambda pair: pair[0]))
+
+
 def lists(value: Any) -> Any:
     """Turn recipes and tuples into what TOML can hold; settings that are None are left out."""
     if isinstance(value, Recipe):
@@ -72,7 +81,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
+    except OSError:
         raise SettingsError(f"a study file was expected at {path}. Got nothing readable: check the path.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path.name} is not a TOML file: {error}.") from None
@@ -115,9 +124,12 @@ def _default(field: FieldInfo) -> str:
 
 
 def _sentence(error: ValidationError, recipe: type[Recipe]) -> str:
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    # a misspelt setting that is required is missing, too: the misspelling is the mistake
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     owner = getattr(recipe, "kind", recipe.__name__.lower())
-    name = ".".join(str(part) for part in first["loc"])
+    # a bracket: pydantic's name for one of several types
+    name = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
     if first["type"] == "extra_forbidden":
         return f"{owner} has no setting {name!r}{nearest(name, list(recipe.model_fields))}"
     if first["type"] == "missing":
@@ -130,6 +142,6 @@ def _sentence(error: ValidationError, recipe: type[Recipe]) -> str:
 def _expected(first: Any, recipe: type[Recipe]) -> str:
     message: str = first["msg"].replace("Input should be", "expected").rstrip(".")
     field = recipe.model_fields.get(str(first["loc"][0])) if first["loc"] else None
-    if field is not None and get_origin(field.annotation) is not None and first["type"] == "literal_error":
+    if field is not None and get_origin(field.annotation) is Literal and first["type"] == "literal_error":
         message = "expected one of: " + ", ".join(repr(item) for item in get_args(field.annotation))
     return message + "."

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from augury.errors import DataError, SettingsError
 from augury.images import PARTS, ImageSet
 from augury.seeds import seed_for
-from augury.settings import Recipe, nearest
+from augury.settings import Recipe, by_name, nearest
 
 _Rows = npt.NDArray[np.int64]
 
@@ -57,6 +57,8 @@ class Split:
 class SplitPlan(Recipe):
     """How an image set is cut into training, validation and test parts."""
 
+    kind: ClassVar[str] = "split"
+
     plan: Literal["folds", "given"] = Field(
         default="folds", description="folds: repeated cross-validation; given: the test part that came with the images"
     )
@@ -74,7 +76,7 @@ class SplitPlan(Recipe):
     per_class: int | None = Field(
         default=None, ge=1, description="scarce: at most so many images of each class are kept"
     )
-    keep: tuple[tuple[str, Annotated[int, Field(ge=1)]], ...] = Field(
+    keep: Annotated[tuple[tuple[str, Annotated[int, Field(ge=1)]], ...], AfterValidator(by_name)] = Field(
         default=(), description="scarce: images kept of named classes, in pairs of class and number"
     )
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from augury.errors import DataError, SettingsError
@@ -161,9 +160,11 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     (0.02, 0.04)
     """
     _require(all(0 <= p <= 1 for p in p_values), "p_values", "between 0 and 1", tuple(p_values))
-    if not p_values:
-        return ()
-    return tuple(float(p) for p in multipletests(p_values, method="holm")[1])
+    # statsmodels' multipletests collects all garbage first, a quarter of a second
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate(np.sort(p_values) * np.arange(len(order), 0, -1))
+    return tuple(float(p) for p in adjusted.clip(max=1.0))
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:

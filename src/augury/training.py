@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from augury.errors import TrainingError
+from augury.errors import DataError, SettingsError, TrainingError
 from augury.seeds import guarded, seed_for
 
 FINITE_CHECK_EVERY = 20  # steps; looking at every loss would make a GPU wait each time
@@ -133,6 +135,20 @@ def _resume(learner: Learner, run: Run) -> tuple[int, dict[str, list[float]]]:
     return saved["step"], saved["losses"]
 
 
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load a saved state dict into a network; nothing is unpickled.
+
+    Raises:
+        DataError: If the file is missing or damaged, or belongs to another network.
+    """
+    try:
+        if not zipfile.is_zipfile(path):  # what torch.save writes; anything older would be a pickle
+            raise DataError(f"the weights in {path} are missing or damaged. Fit the model again.")
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, OSError) as error:
+        raise DataError(f"the weights in {path} cannot be used: {error} Fit the model again.") from None
+
+
 class Average:
     """Exponential moving average of a network's weights and buffers (Polyak averaging).
 
@@ -188,13 +204,24 @@ def choose_device(wish: str) -> str:
     """Resolve `auto` to `cuda` when there is a GPU, else `cpu`.
 
     Raises:
-        TrainingError: If `cuda` is asked for and there is none.
+        SettingsError: If `cuda` is asked for and there is none.
     """
     if wish == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wish == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("the device cuda was asked for, and torch finds no GPU here. Use --device cpu or auto.")
+        raise SettingsError("the device cuda was asked for, and torch finds no GPU here. Use --device cpu or auto.")
     return wish
+
+
+@contextmanager
+def torch_threads(wanted: int) -> Iterator[None]:
+    """Set torch's threads inside the block, and put them back afterwards."""
+    found = torch.get_num_threads()
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(found)
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from augury.images import ImageSet
 from augury.mixing import DEFAULT_MAX_SHARE, Mixture
 from augury.networks.small_cnn import SmallCNN
 from augury.seeds import guarded, seed_for
-from augury.training import Average, Draw, Run, autocast, learn, to_float, warm_up_then_cosine
+from augury.training import Average, Draw, Run, autocast, learn, load_weights, to_float, warm_up_then_cosine
 
 WEIGHTS, RECORD = "weights.pt", "predictor.json"
 PREDICTION_BATCH = 256
@@ -41,7 +41,7 @@ class SmallCNNClassifier(Classifier):
     steps: int = Field(default=300, ge=1, description="optimiser steps, the same for every arm")
     batch: int = Field(default=64, ge=2, description="images per step")
     width: int = Field(default=32, ge=1, le=512, description="channels of the first layer")
-    rate: float = Field(default=3e-3, gt=0, le=1, description="peak learning rate of AdamW")
+    rate: float = Field(default=1e-3, gt=0, le=1, description="peak learning rate of AdamW")
     weight_decay: float = Field(default=0.05, ge=0, description="decoupled weight decay")
     dropout: float = Field(default=0.2, ge=0, lt=1, description="share of features dropped before the last layer")
     average: float = Field(default=0.98, ge=0, lt=1, description="decay of the weight average that is kept")
@@ -92,7 +92,7 @@ class SmallCNNClassifier(Classifier):
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         recipe, trained = cls(**record["settings"]), Trained.from_record(record["trained"])
         network = recipe.network(trained.shape, trained.classes, 0)
-        network.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
+        load_weights(network, folder / WEIGHTS)
         return SmallCNNPredictor(recipe, trained, network, device)
 
 

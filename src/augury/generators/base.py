@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from augury.errors import DataError
+from augury.errors import DataError, SettingsError
 from augury.images import ImageSet, pixel_digest
 from augury.seeds import seed_for
 from augury.settings import Recipe, lists, nearest
@@ -148,10 +148,13 @@ class Sampler(ABC):
 
         Raises:
             DataError: If a class is unknown.
+            SettingsError: If a number is negative.
         """
         wanted = per_class if isinstance(per_class, Mapping) else dict.fromkeys(self.card.classes, per_class)
         labels, index = [], []
         for name, count in wanted.items():
+            if count < 0:
+                raise SettingsError(f"the number of images of {name!r} must be 0 or more. Got {count}.")
             if name not in self.card.classes:
                 raise DataError(f"this model has no class {name!r}{nearest(name, list(self.card.classes))}")
             labels += [self.card.classes.index(name)] * count

@@ -13,7 +13,7 @@ from torch import Tensor
 from augury.generators.base import Card, Generator, Sampler
 from augury.generators.repeat import members_by_class, pick
 from augury.images import ImageSet
-from augury.seeds import generator_for
+from augury.seeds import numbers_for
 from augury.training import Run
 
 
@@ -61,10 +61,10 @@ class BlendSampler(Sampler):
         return torch.stack(images) if images else self.train.images[:0].clone()
 
     def _one(self, label: int, seed: int) -> Tensor:
-        generator = generator_for(seed, "blend")
-        parents = self.train.images[pick(self.members[label], self.parents, generator)].float()
-        weights = -torch.rand(self.parents, generator=generator).clamp(min=1e-12).log()  # normalised: flat Dirichlet
-        mixed = (parents * (weights / weights.sum()).view(-1, 1, 1, 1)).sum(0)
+        numbers = numbers_for(seed, "blend")
+        parents = self.train.images[pick(self.members[label], self.parents, numbers)].float()
+        weights = torch.from_numpy(numbers.dirichlet([1.0] * self.parents)).float()
+        mixed = (parents * weights.view(-1, 1, 1, 1)).sum(0)
         return mixed.round().clamp(0, 255).to(torch.uint8)
 
     def save_model(self, folder: Path) -> None:

@@ -16,7 +16,7 @@ from augury.images import ImageSet
 from augury.mixing import Uniform
 from augury.networks.vae import ConditionalVAE
 from augury.seeds import guarded, noise, seed_for
-from augury.training import Draw, Run, learn, to_uint8
+from augury.training import Draw, Run, learn, load_weights, to_uint8
 
 SAMPLING_BATCH = 64  # fixed and padded: an image then never depends on how many are drawn with it
 WEIGHTS = "weights.pt"
@@ -25,10 +25,11 @@ WEIGHTS = "weights.pt"
 class CVAE(Generator):
     """A conditional VAE with two hidden layers each way; the label is given to encoder and decoder.
 
-    Trained by Adam on the evidence lower bound: reconstruction + beta * KL(q(z | x, y) || N(0, I)), both summed
-    over pixels and code. Images are decoder means.
+    Trained by Adam on reconstruction + beta * KL(q(z | x, y) || N(0, I)), both summed over pixels and code. With
+    beta = 1 this is the evidence lower bound; a smaller beta keeps texture. Images are decoder means.
 
-    Reference: Sohn, Lee, Yan 2015, eq. 4 (with p(z | y) = N(0, I)); Kingma, Welling 2014 (arXiv 1312.6114), eq. 10.
+    Reference: Sohn, Lee, Yan 2015, eq. 4 (with p(z | y) = N(0, I)); Kingma, Welling 2014 (arXiv 1312.6114), eq. 10;
+    Higgins et al. 2017 for beta.
 
     Example:
         >>> import augury
@@ -44,7 +45,7 @@ class CVAE(Generator):
     steps: int = Field(default=1500, ge=1, description="optimiser steps")
     batch: int = Field(default=128, ge=2, description="images per step")
     rate: float = Field(default=1e-3, gt=0, le=1, description="learning rate of Adam")
-    beta: float = Field(default=1.0, ge=0, description="weight of the KL term")
+    beta: float = Field(default=0.25, ge=0, description="weight of the KL term; 1 is the evidence lower bound itself")
     likelihood: Literal["bernoulli", "gaussian"] = Field(
         default="bernoulli", description="law of a pixel: bernoulli (cross-entropy) or gaussian (optimal variance)"
     )
@@ -62,7 +63,7 @@ class CVAE(Generator):
         """Open the trained network."""
         recipe = cls(**card.settings)
         network = recipe._network(card.shape, len(card.classes), card.seed)
-        network.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
+        load_weights(network, folder / WEIGHTS)
         return CVAESampler(card, network.to(device).eval(), device)
 
     def _network(self, shape: tuple[int, int, int], classes: int, seed: int) -> ConditionalVAE:

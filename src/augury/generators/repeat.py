@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from augury.errors import DataError
 from augury.generators.base import Card, Generator, Sampler
 from augury.images import ImageSet
-from augury.seeds import generator_for
+from augury.seeds import numbers_for
 from augury.training import Run
 
 
@@ -55,7 +57,7 @@ class RepeatSampler(Sampler):
     def sample(self, labels: Tensor, seeds: Sequence[int]) -> Tensor:
         """Draw images: uint8 (N, C, H, W)."""
         chosen = [
-            pick(self.members[label], 1, generator_for(seed, "repeat"))
+            pick(self.members[label], 1, numbers_for(seed, "repeat"))
             for label, seed in zip(labels.tolist(), seeds, strict=True)
         ]
         return self.train.images[torch.cat(chosen)] if chosen else self.train.images[:0].clone()
@@ -70,6 +72,12 @@ def members_by_class(train: ImageSet) -> list[Tensor]:
     return [torch.nonzero(train.labels == label).flatten() for label in range(len(train.classes))]
 
 
-def pick(positions: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Draw n positions with replacement."""
-    return positions[torch.randint(len(positions), (n,), generator=generator)]
+def pick(positions: Tensor, n: int, numbers: np.random.Generator) -> Tensor:
+    """Draw n positions with replacement.
+
+    Raises:
+        DataError: If there are none to draw from.
+    """
+    if not len(positions):
+        raise DataError("images of a class without training images were asked for. Ask for the other classes.")
+    return positions[torch.from_numpy(numbers.integers(len(positions), size=n))]

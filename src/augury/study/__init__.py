@@ -8,8 +8,10 @@ print(finished.outcome.verdict.sentence)
 
 from __future__ import annotations
 
+from augury.study.conclude import outcome_json
+from augury.study.layout import lay_out
 from augury.study.presets import PRESETS, demo, for_images, toy
-from augury.study.run import Finished, collect, lay_out, outcome_json, run
+from augury.study.run import Finished, collect, run
 from augury.study.study import Arm, DataSettings, NamedClassifier, NamedGenerator, Study
 from augury.study.study_file import dump_study, load_study
 

@@ -67,13 +67,14 @@ class Block:
         return self.values(arm, lambda item: item.scores[self.metric])
 
     def complete_units(self) -> list[Unit]:
-        """Return the splits in which every arm has a result."""
-        units = [set(self.by_arm.get(arm.name, {})) for arm in self.rows]
+        """Return the splits in which every arm has a result; an arm that has none at all does not take part."""
+        units = [set(self.by_arm[arm.name]) for arm in self.rows if arm.name in self.by_arm]
         return sorted(set.intersection(*units)) if units else []
 
     def choose(self, arms: Sequence[ArmPlan]) -> dict[Unit, str]:
         """Choose one arm per split on the inner part: one-standard-error rule toward fewer synthetic images."""
-        return {unit: self._choose_in(unit, arms) for unit in self.complete_units()}
+        alive = [arm for arm in arms if arm.name in self.by_arm]
+        return {unit: self._choose_in(unit, alive) for unit in self.complete_units()} if alive else {}
 
     def _choose_in(self, unit: Unit, arms: Sequence[ArmPlan]) -> str:
         cells = [self.by_arm[arm.name][unit] for arm in arms]
@@ -86,8 +87,7 @@ class Block:
     @cached_property
     def using(self) -> dict[Unit, str]:
         """Return the chosen arm with generated images of each split."""
-        arms = [arm for arm in self.rows if arm.uses_generated]
-        return self.choose(arms) if arms else {}
+        return self.choose([arm for arm in self.rows if arm.uses_generated])
 
     @cached_property
     def without(self) -> dict[Unit, str]:

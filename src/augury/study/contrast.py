@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augury.classifiers.base import GENERATOR_SEES_TEST
+from augury.classifiers.base import GENERATOR_SEES_TEST, TWINS_LEFT_IN
 from augury.metrics.classification import METRICS
 from augury.splits import smallest_class_groups
 from augury.statistics import Bootstrap, copycat_gate
 from augury.study.block import Block, share_of
 from augury.study.outcome import Contrast, Gate
-from augury.study.study import ArmPlan, twin_name
+from augury.study.study import IMBALANCED, ArmPlan, Cell, twin_name
 from augury.verdict import Evidence, decide
 
 FEW_GROUPS = 10  # PROTOCOL 1.2: with fewer in the rarest class there is no verdict
@@ -29,7 +29,7 @@ FLAW_REASONS = {
 def contrast(block: Block, gates: Sequence[Gate]) -> Contrast | None:
     """Draw the primary contrast of one classifier; None when no split has all its cells, or none uses a generator."""
     using, without, either = block.using, block.without, block.either
-    if not using:
+    if not using or not without:
         return None
     a, b, c = (block.of_choice(choice) for choice in (using, without, either))
     units = sorted(using)
@@ -105,14 +105,35 @@ def gates(block: Block) -> tuple[Gate, ...]:
     """Check what must hold before a verdict is given."""
     images, study = block.images, block.study
     grouped = images.groups is not None and "groups_ignored" not in study.flaws
-    leak = GENERATOR_SEES_TEST not in study.flaws
+    leak = not {GENERATOR_SEES_TEST, *TWINS_LEFT_IN}.intersection(study.flaws)
     rows = [
         Gate("groups", grouped or None, _group_text(grouped)),
         Gate("no image scored that was seen in training", leak, "checked by digest for every prediction")
         if leak
         else Gate("no image scored that was seen in training", None, "not checked: the flaw is declared"),
     ]
-    return (*rows, *(_copycat(block, arm) for arm in block.rows if arm.copies))
+    return (*rows, _rebalancing(block), *(_copycat(block, arm) for arm in block.rows if arm.copies))
+
+
+def _rebalancing(block: Block) -> Gate:
+    """Check that a gain from evening out the classes cannot pass for one from generated images."""
+    name = "rebalancing without generated images"
+    if "no_rebalancing_control" in block.study.flaws:
+        return Gate(name, None, "not checked: the flaw is declared")
+    real = block.planned[0].real_counts
+    rivals = [cell for cell in block.planned if cell.arm in block.rows and not cell.arm.uses_generated]
+    if max(real) < IMBALANCED * min(real) or any(_evens_out(cell) for cell in rivals):
+        return Gate(name, True, "an arm without generated images evens out the classes, or they are even")
+    return Gate(
+        name, False, "no arm evens out the classes without generated images: add one with sampling = 'balanced'"
+    )
+
+
+def _evens_out(cell: Cell) -> bool:
+    if getattr(cell.fit.classifier, "sampling", "natural") != "natural":
+        return True
+    both = [real + added for real, added in zip(cell.real_counts, cell.counts, strict=True)]
+    return max(both) * min(cell.real_counts) < max(cell.real_counts) * min(both)
 
 
 def _group_text(grouped: bool) -> str:

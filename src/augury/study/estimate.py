@@ -10,11 +10,11 @@ from typing import Any
 
 from augury.errors import SettingsError
 from augury.images import ImageSet
-from augury.study.run import Laid, lay_out
+from augury.study.layout import Laid, lay_out
 from augury.study.steps import DrawImages, FitClassifier, FitGenerator, Step
 from augury.study.store import Store
 from augury.study.study import Study
-from augury.training import Run
+from augury.training import Run, torch_threads
 
 PROBE_STEPS = 8
 WARM_UP_STEPS = 3
@@ -80,7 +80,8 @@ def estimate(laid: Laid, *, jobs: int, device: str) -> Estimate:
     """Measure a few steps of each recipe and add up what is missing."""
     watch = Stopwatch(laid.images.take(laid.cells[0].split.train), device)
     missing = laid.plan().steps
-    seconds = sum(_seconds(step, watch) for step in missing)
+    with torch_threads(laid.study.threads):
+        seconds = sum(_seconds(step, watch) for step in missing)
     return Estimate(START_SECONDS * bool(missing) + seconds / jobs, len(missing))
 
 
@@ -96,7 +97,7 @@ def _seconds(step: Step, watch: Stopwatch) -> float:
 
 def fit_into(
     study: Study, store: Store, seconds: float, *, jobs: int, device: str
-) -> tuple[Study, Laid, Estimate, tuple[str, ...]]:
+) -> tuple[Laid, Estimate, tuple[str, ...]]:
     """Leave out what does not fit into a budget: first doses, then repeats.
 
     Returns:
@@ -110,7 +111,7 @@ def fit_into(
         laid = lay_out(study, store)
         need = estimate(laid, jobs=jobs, device=device)
         if need.seconds <= seconds:
-            return study, laid, need, tuple(left_out)
+            return laid, need, tuple(left_out)
         smaller, what = _smaller(study)
         if smaller is None:
             raise SettingsError(

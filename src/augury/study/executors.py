@@ -17,6 +17,7 @@ from augury.errors import AuguryError, StepDiedError
 from augury.study.engine import Ledger, Plan, Progress, Ran, StoreWork
 from augury.study.steps import Step
 from augury.study.store import FolderStore, Store
+from augury.training import torch_threads
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class InProcess:
         """Make every step whose inputs can be made."""
         ledger, work = Ledger(), StoreWork(store, self.device, self.on_step)
         progress.begin(plan.steps)
-        with _threads(self.threads):
+        with torch_threads(self.threads):
             for step in plan.steps:
                 if not ledger.blocks(step):
                     reason = attempt(step, work)
@@ -58,19 +59,6 @@ def attempt(step: Step, work: StoreWork) -> str | None:
     except Exception as error:  # a step of any kind, plug-ins included, may fail in any way: it fails alone
         return f"{type(error).__name__}: {error}"
     return None
-
-
-class _threads:  # noqa: N801 - a context manager reads as a verb
-    """Set torch's threads inside a block, and put them back."""
-
-    def __init__(self, wanted: int) -> None:
-        self.wanted, self.found = wanted, torch.get_num_threads()
-
-    def __enter__(self) -> None:
-        torch.set_num_threads(self.wanted)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self.found)
 
 
 @dataclass
@@ -148,6 +136,7 @@ class _Shift:
                 busy.add(key)
 
     def _idle(self) -> _Worker | None:
+        self.workers = [worker for worker in self.workers if worker.step or worker.process.is_alive()]
         for worker in self.workers:
             if worker.step is None:
                 return worker

@@ -12,10 +12,11 @@ from augury.study.run import Finished
 from augury.study.steps import FitGenerator
 
 SHOWN = 8  # images per class and kind
+COMPARED = 500  # real images whose nearest neighbour is looked for, to say what is usual
 
 
 def galleries(finished: Finished) -> tuple[Gallery, ...]:
-    """Return one gallery per generator, from the first split that has its images."""
+    """Return one gallery per generator, from the first split that has its images, controls last."""
     made: dict[str, Gallery] = {}
     for cell in finished.laid.cells:
         if cell.arm.generator is not None and cell.arm.generator.name not in made and cell.fit.pool:
@@ -23,7 +24,8 @@ def galleries(finished: Finished) -> tuple[Gallery, ...]:
             if not finished.ran.missing(fit) and finished.laid.store.has(fit):
                 train = finished.laid.images.take(cell.split.train)
                 made[cell.arm.generator.name] = _gallery(finished, cell.arm.generator.name, fit, train)
-    return tuple(made.values())
+    controls = {named.name for named in finished.laid.study.generators if named.recipe.control}
+    return tuple(sorted(made.values(), key=lambda gallery: gallery.generator in controls))
 
 
 def _gallery(finished: Finished, name: str, fit: FitGenerator, train: ImageSet) -> Gallery:
@@ -44,7 +46,7 @@ def class_gallery(name: str, real: Tensor, drawn: Tensor) -> ClassGallery:
         drawn: uint8 (n, C, H, W).
     """
     distances = rms_distances(drawn, real)
-    among = rms_distances(real, real).fill_diagonal_(torch.inf)
+    among = rms_distances(real[:COMPARED], real).fill_diagonal_(torch.inf)
     return ClassGallery(
         name=name,
         real=real[:SHOWN].numpy(),

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from typing import Any
 
 from augury.settings import Recipe
 
 
+class Keyed(ABC):
+    """A value that is named by a digest of its own: a step."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Return the digest."""
+
+
 def digest(value: Any) -> str:
     """Return the SHA-256 of a value's structure.
 
-    Accepts str, int, float, bool, None, tuples, recipes, and values with a `key` of their own (steps).
+    Accepts str, int, float, bool, None, tuples, recipes and steps.
 
     Raises:
         TypeError: For everything else. A path, a tensor or a NumPy integer has no identity that lasts.
@@ -26,7 +36,7 @@ def digest(value: Any) -> str:
 
 def structure(value: Any) -> list[Any]:
     """Return a value as nested lists of a type name and text, in which different values look different."""
-    if hasattr(value, "key") and isinstance(value.key, str):
+    if isinstance(value, Keyed):
         return ["step", value.key]
     if isinstance(value, Recipe):
         fields = [[name, structure(item)] for name, item in sorted(value.settings().items())]

@@ -12,7 +12,7 @@ from augury.generators import CVAE, Blend, Repeat
 from augury.images import ImageSet
 from augury.policies import Balance, Policy, Ratio
 from augury.splits import SplitPlan, suggested_folds
-from augury.study.study import REAL, Arm, DataSettings, NamedClassifier, NamedGenerator, Study
+from augury.study.study import IMBALANCED, REAL, Arm, DataSettings, NamedClassifier, NamedGenerator, Study
 
 Preset = Literal["quick", "standard", "thorough"]
 PRESETS: dict[str, str] = {
@@ -22,7 +22,6 @@ PRESETS: dict[str, str] = {
 }
 SAFE = ("shift", "rotate", "crop")
 MILD = {"shift": 0.08, "rotate": 10.0, "crop": 0.85}  # small enough for digits and anatomy alike
-IMBALANCED = 1.25  # largest class over smallest, from which on balancing is worth an arm of its own
 
 
 def demo() -> Study:
@@ -36,7 +35,7 @@ def demo() -> Study:
         data=DataSettings(source="digits", size=(8, 8)),
         split=SplitPlan(folds=5, repeats=5, per_class=60, keep=rare),
         generators=generators(CVAE(hidden=(256, 128), latent=16, steps=400, batch=64)),
-        classifiers=(classifier(SmallCNNClassifier(steps=120, batch=32, width=16)),),
+        classifiers=(classifier(SmallCNNClassifier(steps=120, batch=32, width=16, rate=3e-3)),),
         arms=arms(SAFE, (Balance(), Ratio(r=1.0), Ratio(r=2.0)), balanced=False),
     )
 
@@ -55,26 +54,22 @@ def toy() -> Study:
 
 
 def for_images(
-    source: str | Path,
+    data: DataSettings,
     images: ImageSet,
     *,
     preset: Preset = "standard",
     split: Literal["folds", "given"] = "folds",
-    safe: tuple[str, ...] = SAFE,
-    positive: str = "",
     steps: int = 300,
     seed: int = 0,
 ) -> Study:
     """Return the study that `augury try` runs on someone's own images.
 
     Args:
-        source: Where the images are.
+        data: Where the images are, and what may be done to them.
         images: The images, read once to know their classes.
         preset: How long and how sure.
         split: `folds`, or `given` for the parts that the data came with.
-        safe: Augmentations that cannot change a label here.
-        positive: The class whose sensitivity is reported.
-        steps: Optimiser steps of the classifier.
+        steps: Optimiser steps of the classifier; `quick` takes half.
         seed: Seed of everything.
 
     Raises:
@@ -85,18 +80,16 @@ def for_images(
     counts = images.counts()
     balanced = max(counts) < IMBALANCED * min(counts)
     quick = preset == "quick"
-    doses: tuple[Policy, ...] = (Ratio(r=0.5), Ratio(r=1.0), Ratio(r=2.0))
-    if not balanced:
-        doses = (Balance(), Ratio(r=1.0), Ratio(r=2.0))
+    doses: tuple[Policy, ...] = (Ratio(r=0.5) if balanced else Balance(), Ratio(r=1.0), Ratio(r=2.0))
     return Study(
-        title=Path(source).stem,
+        title=Path(data.source).stem,
         seed=seed,
         exploratory=quick,
-        data=DataSettings(source=str(source), size=images.shape[1:], safe=safe, positive=positive),
+        data=data,
         split=_plan(preset, split, images),
         generators=generators(CVAE(steps=750 if quick else 1500)),
         classifiers=(classifier(SmallCNNClassifier(steps=max(1, steps // 2) if quick else steps)),),
-        arms=arms(safe, doses[:2] if quick else doses, balanced=balanced),
+        arms=arms(data.safe, doses[:2] if quick else doses, balanced=balanced),
     )
 
 

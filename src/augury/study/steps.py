@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -14,14 +14,14 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import torch
 
-from augury.classifiers.base import GENERATOR_SEES_TEST, Classifier, Predictor
+from augury.classifiers.base import Classifier, Predictor
 from augury.duplicates import Cleaned, clean
 from augury.generators.base import Card, Generator, Sampler
 from augury.images import ImageSet
 from augury.mixing import mix
 from augury.readers import Fit, Size, reader_for
 from augury.splits import Split, SplitPlan
-from augury.study.identity import digest
+from augury.study.identity import Keyed, digest
 from augury.training import Run
 
 CHUNK = 50  # images per drawing step: amount 100 is two chunks, amount 500 these two and eight more
@@ -44,7 +44,7 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Step(ABC):
+class Step(Keyed):
     """One piece of work.
 
     Its key is a digest of its kind, its version and its fields; fields that are steps are its inputs. A field
@@ -121,8 +121,8 @@ class ReadImages(Step):
 
 
 @lru_cache(maxsize=4)
-def _cut(images: ImageSet, plan: SplitPlan, seed: int) -> tuple[Split, ...]:
-    return plan.cut(images, seed)
+def _cut(images: ImageSet, plan: SplitPlan, seed: int, groups_ignored: bool) -> tuple[Split, ...]:
+    return plan.cut(dataclasses.replace(images, groups=None) if groups_ignored else images, seed)
 
 
 class StoredSplit:
@@ -138,16 +138,17 @@ class StoredSplit:
 
 @dataclass(frozen=True)
 class MakeSplit(Step):
-    """Cut one of a plan's splits."""
+    """Cut one of a plan's splits; `groups_ignored` is the declared flaw that cuts groups in two."""
 
     images: ReadImages
     plan: SplitPlan
     seed: int
     index: int
+    groups_ignored: bool = False
 
     def make(self, work: Work) -> Split:
         """Cut."""
-        return _cut(work.get(self.images).images, self.plan, self.seed)[self.index]
+        return _cut(work.get(self.images).images, self.plan, self.seed, self.groups_ignored)[self.index]
 
     def save(self, value: Split, folder: Path) -> None:
         """Write one file per part."""
@@ -284,8 +285,7 @@ class Predict(Step):
     def make(self, work: Work) -> np.ndarray:
         """Predict, unless an image was seen in training."""
         predictor: Predictor = work.get(self.fit)
-        lifted = tuple(flaw for flaw in self.flaws if flaw == GENERATOR_SEES_TEST)
-        return predictor.predict(part_of(work, self.fit.split, self.part), flaws=lifted)
+        return predictor.predict(part_of(work, self.fit.split, self.part), flaws=self.flaws)
 
     def save(self, value: np.ndarray, folder: Path) -> None:
         """Write float32 (N, K)."""

@@ -140,3 +140,14 @@ class FolderStore:
             yield
         finally:
             held.release()
+
+
+@contextmanager
+def open_store(folder: Path | None, device: str) -> Iterator[Store]:
+    """Open a store for one run: a locked folder, or memory when none is named."""
+    if folder is None:
+        yield MemoryStore()
+        return
+    store = FolderStore(folder, device)
+    with store.lock():
+        yield store

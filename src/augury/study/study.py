@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, SerializeAsAny, model_validator
+from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
 from augury.augment import FAMILIES
 from augury.classifiers.base import GENERATOR_SEES_TEST, Classifier
@@ -15,11 +15,12 @@ from augury.images import ImageSet
 from augury.mixing import class_shares
 from augury.policies import Nothing, Policy
 from augury.seeds import seed_for
-from augury.settings import Recipe, nearest
+from augury.settings import Recipe, by_name, nearest
 from augury.splits import Split, SplitPlan
 from augury.study.steps import CHUNK, DrawImages, FitClassifier, FitGenerator, MakeSplit, Part, Predict, ReadImages
 
 REAL = "real"
+IMBALANCED = 1.25  # largest class over smallest, from which on balancing is worth an arm of its own
 FLAWS = (
     GENERATOR_SEES_TEST,
     "groups_ignored",
@@ -30,6 +31,8 @@ FLAWS = (
 
 class DataSettings(Recipe):
     """Which images, and how they are brought to one size."""
+
+    kind: ClassVar[str] = "data"
 
     source: str = Field(description="folder, .npz file, or digits; relative to the study file")
     size: Literal["auto"] | tuple[int, int] = Field(default="auto", description="height and width in pixels, or auto")
@@ -60,7 +63,9 @@ class Arm(Recipe):
     name: str
     generator: str | None = Field(default=None, description="name of a generator; none: real images only")
     amounts: tuple[SerializeAsAny[Policy], ...] = Field(default=(), description="policies, one arm each")
-    classifier: tuple[tuple[str, Any], ...] = Field(default=(), description="changed settings of the classifier")
+    classifier: Annotated[tuple[tuple[str, Any], ...], AfterValidator(by_name)] = Field(
+        default=(), description="changed settings of the classifier"
+    )
 
 
 class Study(Recipe):
@@ -113,6 +118,10 @@ class Study(Recipe):
             raise ValueError(f"arm {arm.name!r} names the generator {arm.generator!r}{nearest(arm.generator, names)}")
         if (arm.generator is None) != (not arm.amounts):
             raise ValueError(f"arm {arm.name!r} needs both a generator and amounts, or neither of them.")
+        labels = [policy.label for policy in arm.amounts]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"arm {arm.name!r} has the amount {label!r} twice: give each an arm of its own.")
         if arm.name == REAL and (arm.generator is not None or arm.classifier):
             raise ValueError(f"the arm {REAL!r} is the plain classifier on real images: it has no further settings.")
         for classifier in self.classifiers:
@@ -188,7 +197,7 @@ def cells(study: Study, read: ReadImages, images: ImageSet) -> tuple[Cell, ...]:
     """
     grid = []
     for index, split in enumerate(study.split.cut(images, study.seed)):
-        made = MakeSplit(read, study.split, study.seed, index)
+        made = MakeSplit(read, study.split, study.seed, index, "groups_ignored" in study.flaws)
         for classifier in study.classifiers:
             block = _Block(study, images, split, made, classifier)
             grid += [block.cell(arm) for arm in (*arm_plans(study), *_twins(study, block))]

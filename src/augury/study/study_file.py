@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -129,9 +130,9 @@ def _plugin(kind: str, base: type[Made]) -> type[Made]:
     module, _, name = kind.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise SettingsError(f"the plug-in {kind!r} cannot be loaded: {error}. Install it, or check the name.") from None
-    if not (isinstance(found, type) and issubclass(found, base)):
+    if not (isinstance(found, type) and issubclass(found, base)) or inspect.isabstract(found):
         raise SettingsError(f"the plug-in {kind!r} must be a {base.__name__}. Got {found!r}.")
     return found
 

@@ -1,0 +1,153 @@
+"""The page: findings, charts, tables and pictures in one HTML file that asks nothing of any network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from augury.errors import DataError
+from augury.report import charts, findings, tables
+from augury.report.picks import REAL, arms_of, best_without, chosen_using, dose_families, named
+from augury.report.pictures import LARGEST, Picture, picture
+from augury.study.outcome import ArmResult, ClassGallery, ClassResult, Contrast, Gallery, Outcome
+
+
+@dataclass(frozen=True)
+class Side:
+    """One classifier's part of the page; without a contrast where no split has all its cells."""
+
+    classifier: str
+    contrast: Contrast | None
+    arms: tuple[ArmResult, ...]
+    real: ArmResult | None
+    without: ArmResult | None
+    using: list[ArmResult]
+    families: dict[str, list[ArmResult]]
+
+    @property
+    def matrices(self) -> list[tuple[str, ArmResult]]:
+        """Return the arms whose confusion matrices are shown, with what they stand for."""
+        shown = [("real images only", self.real), ("most often chosen without generated images", self.without)]
+        shown.append(("most often chosen with generated images", next(iter(self.using), None)))
+        kept: dict[str, tuple[str, ArmResult]] = {}
+        for role, arm in shown:
+            if arm is not None and arm.confusion:
+                roles = f"{kept[arm.arm][0]}; {role}" if arm.arm in kept else role
+                kept[arm.arm] = (roles, arm)
+        return list(kept.values())
+
+    @property
+    def shown(self) -> list[ArmResult | None]:
+        """Return the arms whose sensitivity is told: real images only, the chosen without, the chosen with."""
+        without = None if self.without is self.real else self.without
+        return [self.real, without, *self.using]
+
+    def pairs(self, arm: ArmResult) -> list[tuple[ClassResult, ClassResult]]:
+        """Pair the classes of real images only with those of an arm."""
+        return list(zip(self.real.classes, arm.classes, strict=True)) if self.real else []
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One class of a gallery as it stands on the page; what may not be shown is empty."""
+
+    name: str
+    real: list[Picture]
+    drawn: list[Picture]
+    nearest: list[Picture]
+    distances: list[str]
+    finding: str
+
+
+def write_report(outcome: Outcome, galleries: Sequence[Gallery], path: Path, *, real_images: bool = True) -> None:
+    """Write the report of a finished study as one HTML file, whole or not at all.
+
+    Args:
+        outcome: All numbers of the study.
+        galleries: Real and drawn images, one gallery per generator.
+        path: The file to write; an older one is replaced.
+        real_images: Show real images; without them, neither nearest images nor the images of a generator that
+            contains training images are shown.
+
+    Raises:
+        DataError: If the file cannot be written.
+    """
+    text = render(outcome, galleries, real_images=real_images)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        # A file name that is not valid Unicode holds surrogates, which UTF-8 cannot write.
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        part.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"the report could not be written to {path}: {reason}. Name a file you may write.") from error
+    finally:
+        _forget(part)
+
+
+def render(outcome: Outcome, galleries: Sequence[Gallery], *, real_images: bool = True) -> str:
+    """Return the page as text."""
+    environment = Environment(
+        loader=PackageLoader("augury.report", "."),
+        autoescape=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja").render(
+        outcome=outcome,
+        sides=_sides(outcome),
+        galleries=[(gallery, _shelves(gallery, real_images)) for gallery in galleries],
+        real_images=real_images,
+        largest=LARGEST,
+        say=findings,
+        draw=charts,
+        tables=tables,
+    )
+
+
+def _forget(part: Path) -> None:
+    try:
+        part.unlink(missing_ok=True)
+    except OSError:
+        return  # the folder cannot be written, which has been said
+
+
+def _sides(outcome: Outcome) -> list[Side]:
+    contrasts = {contrast.classifier: contrast for contrast in outcome.contrasts}
+    classifiers = [*contrasts, *(arm.classifier for arm in outcome.arms)]
+    return [_side(outcome, name, contrasts.get(name)) for name in dict.fromkeys(classifiers)]
+
+
+def _side(outcome: Outcome, classifier: str, contrast: Contrast | None) -> Side:
+    arms = arms_of(outcome, classifier)
+    return Side(
+        classifier,
+        contrast,
+        arms,
+        named(arms, REAL),
+        best_without(contrast, arms) if contrast else None,
+        chosen_using(contrast, arms) if contrast else [],
+        dose_families(arms, outcome.metric),
+    )
+
+
+def _shelves(gallery: Gallery, real_images: bool) -> list[Shelf]:
+    hidden = gallery.contains_training_images and not real_images
+    return [_shelf(item, real_images, not hidden) for item in gallery.classes]
+
+
+def _shelf(item: ClassGallery, real: bool, drawn: bool) -> Shelf:
+    return Shelf(
+        item.name,
+        [picture(image) for image in item.real] if real else [],
+        [picture(image) for image in item.drawn] if drawn else [],
+        [picture(image) for image in item.nearest] if real else [],
+        [findings.plain(float(value), 1) for value in item.distances],
+        findings.nearness(item),
+    )

@@ -1,0 +1,196 @@
+"""From scored cells to the outcome: verdict, arms, summaries, failures, environment."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import augury
+from augury.errors import StepDiedError
+from augury.metrics.classification import METRICS
+from augury.settings import Recipe
+from augury.splits import fold_ratio
+from augury.study.block import Block
+from augury.study.contrast import contrast, gates
+from augury.study.engine import Ran
+from augury.study.layout import Laid
+from augury.study.outcome import DataSummary, Failure, GeneratorResult, Outcome, PlanSummary
+from augury.study.steps import FitGenerator, Step
+from augury.study.study import Cell, Study
+from augury.study.study_file import dump_study, kind_of
+from augury.study.summary import arm_results
+from augury.study.table import ScoredCell
+
+
+def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) -> Outcome:
+    """Draw everything that the report shows from the scored cells.
+
+    Raises:
+        StepDiedError: If no split has what a verdict needs.
+    """
+    study = laid.study
+    blocks = [_block(laid, scored, named.name) for named in study.classifiers]
+    checks = gates(blocks[0])
+    contrasts = [contrast(block, checks if block is blocks[0] else gates(block)) for block in blocks]
+    if contrasts[0] is None:
+        raise StepDiedError(_too_little(ran, len(laid.cells), len(scored)))
+    return Outcome(
+        title=study.title,
+        version=augury.__version__,
+        metric=blocks[0].metric,
+        metric_label=METRICS[blocks[0].metric].label,
+        rope=study.rope,
+        positive=study.data.positive,
+        data=_data_summary(laid),
+        plan=_plan_summary(laid),
+        contrasts=tuple(c for c in contrasts if c is not None),
+        arms=tuple(row for block in blocks for row in arm_results(block)),
+        generators=tuple(_generator_results(laid, ran)),
+        gates=checks,
+        flaws=study.flaws,
+        budget=_budget(study),
+        failures=_failures(laid.cells, ran),
+        cells_failed=len(laid.cells) - len(scored),
+        cells=len(laid.cells),
+        settings=dump_study(study),
+        environment=environment(device, study.threads),
+    )
+
+
+def _too_little(ran: Ran, planned: int, scored: int) -> str:
+    first = f" First failure: {ran.failures[0].step.title}: {ran.failures[0].reason}" if ran.failures else ""
+    return (
+        f"a verdict needs at least 2 splits with every arm and at least one arm with generated images. "
+        f"Got {scored} of {planned} cells: run the study to its end, or add an arm.{first}"
+    )
+
+
+def _block(laid: Laid, scored: Sequence[ScoredCell], name: str) -> Block:
+    return Block(
+        laid.study,
+        laid.images,
+        name,
+        tuple(item for item in scored if item.cell.classifier == name),
+        tuple(cell for cell in laid.cells if cell.classifier == name),
+    )
+
+
+def _data_summary(laid: Laid) -> DataSummary:
+    images, cleaned = laid.images, laid.cleaned
+    used = sorted({i for cell in laid.cells for part in ("train", "val", "test") for i in getattr(cell.split, part)})
+    groups = images.group_names
+    return DataSummary(
+        source=Path(laid.study.data.source).name,
+        images=len(images),
+        classes=images.classes,
+        counts=images.counts(),
+        shape=images.shape,
+        groups=len({groups[i] for i in used}),
+        groups_given=images.groups is not None and not all(name.startswith("#") for name in images.groups),
+        used=len(used),
+        used_counts=images.take(used).counts(),
+        set_aside=cleaned.set_aside,
+        dropped=cleaned.dropped,
+        merged=cleaned.merged,
+    )
+
+
+def _plan_summary(laid: Laid) -> PlanSummary:
+    split = laid.study.split
+    sizes = [[len(cell.split.train), len(cell.split.val), len(cell.split.test)] for cell in laid.cells]
+    train, val, test = (float(size) for size in np.mean(sizes, axis=0))
+    given = split.plan == "given"
+    return PlanSummary(
+        plan=split.plan,
+        folds=1 if given else split.folds,
+        repeats=split.repeats,
+        inner_folds=split.inner_folds,
+        train_images=train,
+        val_images=val,
+        test_images=test,
+        ratio=fold_ratio(split.folds),
+    )
+
+
+def _generator_results(laid: Laid, ran: Ran) -> list[GeneratorResult]:
+    fits = {chunk.fit.generator: chunk.fit for cell in laid.cells for chunk in cell.fit.pool}
+    return [
+        GeneratorResult(
+            name=named.name,
+            kind=kind_of(named.recipe),
+            settings=named.recipe.settings(),
+            control=named.recipe.control,
+            contains_training_images=named.recipe.contains_training_images,
+            parameters=_parameters(laid, fits.get(named.recipe), ran),
+        )
+        for named in laid.study.generators
+    ]
+
+
+def _parameters(laid: Laid, fit: FitGenerator | None, ran: Ran) -> int:
+    if fit is None or ran.missing(fit) or not laid.store.has(fit):
+        return 0
+    parameters: int = laid.store.get(fit).card.parameters
+    return parameters
+
+
+def _budget(study: Study) -> str:
+    parts = []
+    for named in study.classifiers:
+        steps, batch = getattr(named.recipe, "steps", "?"), getattr(named.recipe, "batch", "?")
+        parts.append(f"{named.name}, every arm: {steps} steps x {batch} images")
+    return "; ".join(parts) + "; settings fixed beforehand, no tuning"
+
+
+def _failures(planned: Sequence[Cell], ran: Ran) -> tuple[Failure, ...]:
+    rows: dict[tuple[str, str], int] = {}
+    for failure in ran.failures:
+        lost = sum(any(_needs(step, failure.step.key) for step in cell.predictions.values()) for cell in planned)
+        row = (failure.step.title, failure.reason)
+        rows[row] = rows.get(row, 0) + lost
+    return tuple(Failure(step, reason, lost) for (step, reason), lost in rows.items())
+
+
+def _needs(step: Step, key: str) -> bool:
+    return step.key == key or any(_needs(item, key) for item in step.inputs())
+
+
+def environment(device: str, threads: int) -> dict[str, str]:
+    """Return what the results were computed with; recorded, never part of an identity."""
+    import sklearn
+    import torch
+    import torchvision
+
+    return {
+        "augury": augury.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "scikit-learn": sklearn.__version__,
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "threads per step": str(threads),
+    }
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as plain values for `--json`; what is undefined is null."""
+    return {"verdict": str(outcome.verdict.kind), "sentence": outcome.verdict.sentence, **_plain(asdict(outcome))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Recipe):
+        return _plain(value.settings())
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

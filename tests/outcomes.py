@@ -1,0 +1,174 @@
+"""Outcomes and galleries made up from a seed, for tests of what shows them."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from augury.statistics import Interval, holm, nadeau_bengio
+from augury.study.outcome import (
+    ArmResult,
+    ClassGallery,
+    ClassResult,
+    Contrast,
+    DataSummary,
+    Gallery,
+    Gate,
+    GeneratorResult,
+    Outcome,
+    PlanSummary,
+)
+from augury.verdict import Evidence, decide
+
+METRICS = ("auroc", "balanced_accuracy", "accuracy", "macro_f1", "mcc", "log_loss")
+LABELS = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy"}
+SPLITS, RATIO, ROPE = 25, 0.25, 0.01
+GAINS = {  # arm -> (gain over real images only, generator, policy, images added)
+    "real": (0.0, None, None, 0),
+    "balanced": (0.011, None, None, 0),
+    "classical": (0.014, None, None, 0),
+    "copies · balance": (0.010, "copies", "balance", 160),
+    "cvae · ratio 0.5": (0.022, "cvae", "ratio 0.5", 150),
+    "cvae · balance": (0.045, "cvae", "balance", 160),
+    "cvae · ratio 1": (0.047, "cvae", "ratio 1", 300),
+    "cvae · ratio 2": (0.028, "cvae", "ratio 2", 600),
+}
+CHOSEN = {"cvae · balance": 14, "cvae · ratio 1": 11, "classical": 16, "balanced": 9}
+
+
+def outcome(classes: tuple[str, ...] = ("benign", "malignant"), *, gain: float = 0.035, **changes) -> Outcome:
+    """Return a finished study: 8 arms, one classifier; `changes` replace fields."""
+    metric = "auroc" if len(classes) == 2 else "balanced_accuracy"
+    counts = tuple(40 + 120 * (index == 0) for index in range(len(classes)))
+    made = Outcome(
+        title="Moles at one hospital",
+        version="0.1.0",
+        metric=metric,
+        metric_label=LABELS[metric],
+        rope=ROPE,
+        positive=classes[1] if len(classes) == 2 else "",
+        data=DataSummary(
+            "moles", sum(counts), classes, counts, (3, 28, 28), 90, True, sum(counts), counts, (("a/1", "b/7"),), (), 1
+        ),
+        plan=PlanSummary("folds", 5, 5, 1, 120.0, 40.0, 40.0, RATIO),
+        contrasts=(contrast(LABELS[metric], gain),),
+        arms=arms(classes, metric),
+        generators=(
+            GeneratorResult("copies", "repeat", {}, True, True, 0),
+            GeneratorResult("cvae", "cvae", {"latent": 16, "steps": 400}, False, False, 21_340),
+        ),
+        gates=(
+            Gate("leakage", True, "no scored image was seen in training"),
+            Gate("copycat", True, "copies - oversampling at equal exposure: P(beyond 0.010) = 0.214"),
+            Gate("copying", None, "no held-out images of other groups to compare with"),
+        ),
+        flaws=(),
+        budget="every arm: 300 steps x 64 images; settings fixed beforehand, no tuning",
+        failures=(),
+        cells_failed=0,
+        cells=len(GAINS) * SPLITS,
+        settings='title = "Moles at one hospital"\nrope = 0.01\n\n[data]\nsource = "moles"\n',
+        environment={"python": "3.11.9", "torch": "2.7.0", "device": "cpu, 1 thread per step"},
+    )
+    return replace(made, **changes)
+
+
+def contrast(label: str, gain: float, **evidence) -> Contrast:
+    """Return the primary contrast of a study whose splits scatter around `gain`."""
+    spread = np.random.default_rng(7).normal(0, 0.02, SPLITS)
+    differences = tuple((spread - spread.mean() + gain).tolist())
+    verdict = decide(Evidence(label, differences, RATIO, ROPE, groups=90, **evidence))
+    using = {name: CHOSEN[name] for name in ("cvae · balance", "cvae · ratio 1")}
+    without = {name: CHOSEN[name] for name in ("classical", "balanced")}
+    pipeline = nadeau_bengio([0.8 * value for value in differences], RATIO)
+    interval = nadeau_bengio(differences, RATIO)
+    return Contrast(
+        "small_cnn", differences, interval, None, using, without, 0.846, 0.846 - gain, pipeline, 0.64, verdict
+    )
+
+
+def arms(classes: tuple[str, ...], metric: str) -> tuple[ArmResult, ...]:
+    """Return the rows of the arms table."""
+    spread = np.random.default_rng(11)
+    differences = {
+        name: None if name == "real" else nadeau_bengio(spread.normal(gain, 0.025, SPLITS).tolist(), RATIO)
+        for name, (gain, *_) in GAINS.items()
+    }
+    known = [name for name, interval in differences.items() if interval]
+    adjusted = dict(zip(known, holm([differences[name].p_value for name in known]), strict=True))
+    return tuple(_arm(name, row, differences[name], adjusted.get(name), classes, metric) for name, row in GAINS.items())
+
+
+def _arm(name, row, difference: Interval | None, p_holm, classes, metric) -> ArmResult:
+    _, generator, policy, added = row
+    gain = difference.mean if difference else 0.0
+    scores = {key: 0.78 + gain - 0.03 * index for index, key in enumerate(METRICS)}
+    scores |= {metric: 0.80 + gain, "log_loss": 0.52 - gain, "mcc": math.nan if name == "balanced" else 0.5 + gain}
+    total = 40 * len(classes) + 120
+    return ArmResult(
+        classifier="small_cnn",
+        arm=name,
+        generator=generator,
+        policy=policy,
+        uses_generated=generator == "cvae",
+        added=float(added),
+        dose=added / total,
+        share=min(0.5, added / (added + total)),
+        steps=300,
+        batch=64,
+        real_exposures=19_200 * (1 - min(0.5, added / (added + total))),
+        splits=SPLITS,
+        failed=0,
+        scores=scores,
+        difference=difference,
+        p_holm=p_holm,
+        chosen=CHOSEN.get(name, 0) / SPLITS,
+        classes=tuple(_class(index, label, difference) for index, label in enumerate(classes)),
+        confusion=_confusion(len(classes), gain),
+        sensitivity=0.74 + gain if len(classes) == 2 else None,
+        specificity=0.90 - gain / 2 if len(classes) == 2 else None,
+    )
+
+
+def _class(index: int, name: str, difference: Interval | None) -> ClassResult:
+    change = None
+    if difference:
+        mean = difference.mean * (1.5, -0.9, 0.4)[index % 3]
+        change = Interval(mean, mean - 0.025, mean + 0.025, 0.012, 0.02, SPLITS, 0.04)
+    recall = 0.9 - 0.04 * index + (change.mean if change else 0.0)
+    return ClassResult(name, 0.81, recall, 0.80, 200 if index else 800, change)
+
+
+def _confusion(size: int, gain: float) -> tuple[tuple[int, ...], ...]:
+    hits = 150 + round(500 * gain)
+    return tuple(
+        tuple((4 if row == 0 else 1) * (hits if row == column else 20) for column in range(size)) for row in range(size)
+    )
+
+
+def galleries(classes: tuple[str, ...] = ("benign", "malignant"), *, side: int = 28, shown: int = 8):
+    """Return the galleries of both generators: gradients as real images, noisy ones as drawn images."""
+    return (_gallery("copies", classes, side, shown, copies=True), _gallery("cvae", classes, side, shown, copies=False))
+
+
+def _gallery(name: str, classes: tuple[str, ...], side: int, shown: int, *, copies: bool) -> Gallery:
+    rng = np.random.default_rng([3, copies])
+    items = []
+    for index, label in enumerate(classes):
+        real = np.stack([blob(side, index, seed) for seed in range(shown)])
+        noise = rng.normal(0, 0 if copies else 14, real.shape)
+        drawn = np.clip(real + noise, 0, 255).astype(np.uint8)
+        distances = np.sqrt(((drawn.astype(float) - real) ** 2).mean(axis=(1, 2, 3)))
+        items.append(ClassGallery(label, real, drawn, real, distances, 13.9))
+    return Gallery(name, copies, tuple(items))
+
+
+def blob(side: int, label: int, seed: int) -> np.ndarray:
+    """Return a spot on skin: uint8 (3, side, side)."""
+    rng = np.random.default_rng([label, seed])
+    across, down = np.meshgrid(np.linspace(-1, 1, side), np.linspace(-1, 1, side))
+    x, y, width = rng.uniform(-0.2, 0.2), rng.uniform(-0.2, 0.2), rng.uniform(0.25, 0.5)
+    spot = np.exp(-((((across - x) ** 2 + (1 + label) * (down - y) ** 2) / width**2) ** 2))
+    skin, mole = np.array([224, 180, 160]), np.array([96 - 30 * (label % 3), 56, 44])
+    image = skin[:, None, None] * (1 - spot) + mole[:, None, None] * spot + rng.normal(0, 4, (3, side, side))
+    return np.clip(image, 0, 255).astype(np.uint8)

@@ -1,0 +1,244 @@
+import base64
+import io
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augury.errors import DataError
+from augury.report import findings, tables, write_report
+from augury.report.page import render
+from augury.report.pictures import LARGEST, picture
+from augury.statistics import Bootstrap, Interval
+from augury.study.outcome import ClassGallery, ClassResult, Failure, Gate
+from outcomes import arms, blob, contrast, galleries, outcome
+
+HOSTILE = ("<script>alert(1)</script>", "=cmd()", "naevus 😀\n\"quoted\" & 'so'")
+
+
+def changed(mean, low, high):
+    return Interval(mean, low, high, 0.01, 0.02, 25, 0.03)
+
+
+def with_changes(*changes):
+    rows = tuple(
+        ClassResult(f"class {number}", 0.8, 0.8, 0.8, 40, change) for number, change in enumerate(changes, start=1)
+    )
+    return replace(outcome().arms[5], classes=rows)
+
+
+def pictures_of(page):
+    return re.findall(r"data:image/png;base64,[A-Za-z0-9+/=]+", page)
+
+
+def test_a_class_that_got_worse_is_named():
+    arm = with_changes(changed(-0.041, -0.07, -0.012), changed(0.03, 0.01, 0.05), changed(-0.004, -0.02, 0.012))
+    assert findings.class_changes(arm) == (
+        "class 1: recall fell by 0.041 (95 % interval -0.070 to -0.012).",
+        "class 3: recall fell by 0.004 (95 % interval -0.020 to +0.012; it includes 0).",
+    )
+
+
+def test_no_class_lost_recall():
+    arm = with_changes(changed(0.0, -0.01, 0.01), changed(0.03, 0.01, 0.05))
+    assert findings.class_changes(arm) == ("No class lost recall.",)
+
+
+def test_unknown_changes_are_said_to_be_unknown():
+    assert findings.class_changes(with_changes(None, None)) == ("The change of recall by class is not known.",)
+    assert findings.trade(with_changes(None, None)) == ""
+
+
+def test_a_given_test_part_has_means_without_intervals():
+    nothing = changed(-0.02, math.nan, math.nan)
+    arm = with_changes(nothing, changed(math.nan, math.nan, math.nan))
+    assert findings.class_changes(arm)[0] == "class 1: recall fell by 0.020 (no interval)."
+    assert findings.trade(arm) == "Recall fell in 1 class (class 1 -0.020)."
+    made = outcome()
+    rows = tuple(replace(row, difference=row.difference and nothing, classes=arm.classes[:2]) for row in made.arms)
+    page = render(replace(made, arms=rows), ())
+    assert "cvae: without a standard error its amounts are not told apart." in page
+    assert not re.search(r"nan|–\)|\(–", re.sub(r"<style>.*?</style>|malignant", "", page, flags=re.DOTALL))
+
+
+def test_a_class_without_a_known_change_is_not_passed_over():
+    arm = with_changes(changed(0.03, 0.01, 0.05), None)
+    assert findings.class_changes(arm) == (
+        "No class with a known change lost recall.",
+        "The change of recall is not known for class 2.",
+    )
+
+
+def test_gains_and_losses_stand_in_one_sentence():
+    arm = with_changes(changed(-0.041, -0.07, -0.012), changed(0.03, 0.01, 0.05), changed(0.0, 0.0, 0.0))
+    assert findings.trade(arm) == (
+        "Recall rose in 1 class (class 2 +0.030) and fell in 1 class (class 1 -0.041); it is unchanged in 1 class."
+    )
+
+
+def test_the_pipeline_sentence():
+    assert findings.pipeline(outcome().contrasts[0], "AUROC") == (
+        "The pipeline that may use generated images used them in 64 % of the splits; it differs from the pipeline that "
+        "may not by +0.028 AUROC (95 % interval +0.014 to +0.042)."
+    )
+    assert findings.pipeline(replace(outcome().contrasts[0], pipeline=None), "AUROC").endswith("has no interval.")
+    assert findings.pipeline(replace(outcome().contrasts[0], pipeline_share=0.0), "AUROC") == (
+        "The pipeline that may use generated images used them in no split: it is the pipeline that may not."
+    )
+
+
+def test_the_second_endpoint_is_told_where_there_is_one():
+    made = outcome().contrasts[0]
+    left_out = replace(made, external=Bootstrap(0.012, -0.003, 0.027, 0.4, 0.6, 0.0, 2000))
+    assert findings.external(made, "AUROC") == ""
+    assert findings.external(left_out, "AUROC") == (
+        "Second endpoint, the images that the scarce subset left out: the best arm with generated images differs from "
+        "the best arm without them by +0.012 AUROC (95 % interval -0.003 to +0.027)."
+    )
+
+
+def test_the_dose_rule_names_the_smallest_amount():
+    real, *rest = arms(("a", "b"), "auroc")
+    amounts = [arm for arm in rest if arm.generator == "cvae"]
+    assert findings.dose("cvae", amounts, real, "auroc", "AUROC") == (
+        "cvae: the smallest amount within one standard error of the best (AUROC 0.846) is balance (160 images)."
+    )
+    best = replace(real, scores={"auroc": 0.9})
+    assert findings.dose("cvae", amounts, best, "auroc", "AUROC").endswith("is no images (real images only).")
+    alone = [replace(arm, difference=None) for arm in amounts]
+    assert "without a standard error" in findings.dose("cvae", alone, real, "auroc", "AUROC")
+
+
+def test_the_nearness_sentence_counts_closer_images():
+    image = blob(8, 0, 0)[None]
+    item = ClassGallery("a", image, image, image, np.array([3.0, 20.0]), 18.2)
+    assert findings.nearness(item) == (
+        "1 of 2 drawn images are closer to a training image than 18.2, the median distance of a real image to its "
+        "nearest other training image of the class."
+    )
+    assert findings.nearness(replace(item, real_distance=math.nan)).endswith("of the class: –.")
+
+
+def test_failures_gates_and_cells_in_words():
+    made = replace(outcome(), cells_failed=3)
+    assert findings.completeness(made) == "3 of 200 cells (classifier, arm, split) have no result."
+    assert (
+        findings.failure(Failure("fit cvae", "out of memory", 1)) == "fit cvae: out of memory (1 cell without a result)"
+    )
+    assert [findings.state(Gate("g", passed, "")) for passed in (True, False, None)] == ["pass", "fail", "not checked"]
+
+
+def test_data_and_splits_in_words():
+    assert findings.data(outcome().data) == (
+        "200 images of 2 classes in 90 groups, colour, 28 x 28 pixels; 200 of them stand in the splits."
+    )
+    assert findings.splits(outcome().plan) == (
+        "5 folds x 5 repeats, 1 inner part to choose on. On average 120 images to train, 40 to choose, 40 to test. "
+        "Test groups / training groups: 0.250."
+    )
+
+
+@pytest.mark.parametrize("evidence", [{"exploratory": ("8 groups",)}, {"withheld": ("a flaw",)}, {}])
+def test_the_sentence_and_its_details_are_all_on_the_page(evidence):
+    made = replace(outcome(), contrasts=(contrast("AUROC", 0.035, **evidence),))
+    assert findings.reasons(made.verdict) + findings.remarks(made.verdict) == made.verdict.details
+    page = render(made, ())
+    assert findings.claim(made.verdict) in page
+    assert all(detail in page for detail in made.verdict.details)
+
+
+def test_missing_groups_raise_the_banner():
+    made = outcome()
+    assert "Independence not assured" not in render(made, ())
+    assert "Independence not assured" in render(replace(made, data=replace(made.data, groups_given=False)), ())
+
+
+def test_hostile_names_stay_text():
+    made = outcome(HOSTILE)
+    named = [replace(arm, arm=f"{arm.arm}<img src=x onerror=alert(1)>") for arm in made.arms[1:]]
+    settings = {"title": "</title><script>", "settings": "</pre><script>", "notes": ("<script>",), "flaws": ("<b>",)}
+    page = render(replace(made, arms=(made.arms[0], *named), **settings), galleries(HOSTILE, shown=2))
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_names_that_are_not_valid_unicode_can_be_written(tmp_path):
+    write_report(outcome(("a\udcff", "b")), (), tmp_path / "report.html")
+    assert "a\\udcff" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_real_images_none_is_left():
+    copies, cvae = galleries()
+    secret = {picture(image).uri for item in copies.classes for image in (*item.real, *item.nearest, *item.drawn)}
+    drawn = {picture(image).uri for item in cvae.classes for image in item.drawn}
+    assert secret | drawn == set(pictures_of(render(outcome(), (copies, cvae))))
+    page = render(outcome(), (copies, cvae), real_images=False)
+    assert set(pictures_of(page)) == drawn
+    assert "This report was written without real images" in page
+
+
+def test_nothing_points_to_a_network():
+    page = render(outcome(HOSTILE), galleries(HOSTILE, shown=2))
+    assert not re.search(r"https?:|url\(|@import|<script|<link(?! rel=\"icon\" href=\"data:,\")", page)
+    assert all(target.startswith(("data:", "#")) for target in re.findall(r'(?:src|href)="([^"]*)"', page))
+
+
+def test_numbers_carry_the_exact_value():
+    page = render(outcome(), ())
+    arm = outcome().arms[5]
+    for column, value in (("auroc", arm.scores["auroc"]), ("difference_low", arm.difference.low), ("dose", arm.dose)):
+        cell = f'data-arm="{arm.arm}" data-column="{column}" data-value="{value:.6f}"'
+        assert cell in page
+    assert f'data-arm="{arm.arm}" data-column="steps" data-value="300"' in page
+    assert 'data-arm="balanced" data-column="mcc" data-value="">–<' in page
+
+
+def test_columns_without_a_value_are_dashes():
+    cell = tables.budget_columns()[2].cell(replace(outcome().arms[0], real_exposures=math.nan))
+    assert (cell.value, cell.text) == ("", "–")
+
+
+def test_a_study_with_next_to_nothing_still_has_a_page():
+    made = outcome()
+    bare = replace(made.contrasts[0], interval=None, pipeline=None, using={}, without={}, differences=())
+    real = replace(made.arms[0], scores={"auroc": math.nan}, confusion=(), splits=0, failed=25)
+    page = render(replace(made, contrasts=(bare,), arms=(real,), generators=(), gates=()), ())
+    assert "No arm with generated images was chosen." in page
+    assert not re.search(r"\bnan\b", re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL))
+
+
+def test_a_classifier_without_a_contrast_keeps_its_rows():
+    made = outcome()
+    second = [replace(arm, classifier="resnet") for arm in made.arms]
+    page = render(replace(made, arms=(*made.arms, *second)), ())
+    assert "No split has a result of every arm: there is nothing to compare." in page
+    assert 'data-classifier="resnet" data-arm="real" data-column="auroc"' in page
+
+
+def test_pictures_keep_their_pixels_and_fit_the_page():
+    image = blob(28, 1, 4)
+    shown = picture(image)
+    decoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown.uri.partition(",")[2]))))
+    np.testing.assert_array_equal(np.moveaxis(decoded, 2, 0), image)
+    large = picture(np.zeros((1, 300, 200), dtype=np.uint8))
+    assert (large.width, large.height, large.enlarged) == (75, LARGEST, False)
+
+
+def test_the_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text("older")
+    write_report(outcome(), (), path)
+    assert path.read_text(encoding="utf-8").endswith("</html>\n")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", ["missing/report.html", "folder"])
+def test_a_place_that_cannot_be_written_is_named(tmp_path, place):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="the report could not be written to"):
+        write_report(outcome(), (), tmp_path / place)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

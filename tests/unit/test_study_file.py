@@ -1,0 +1,286 @@
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from augury.augment import Augment
+from augury.classifiers import SmallCNNClassifier
+from augury.errors import SettingsError
+from augury.generators import Blend, Repeat
+from augury.policies import Add, Balance, Ratio
+from augury.splits import SplitPlan
+from augury.study import (
+    PRESETS,
+    Arm,
+    DataSettings,
+    NamedClassifier,
+    NamedGenerator,
+    demo,
+    dump_study,
+    for_images,
+    load_study,
+    toy,
+)
+from augury.study.identity import digest
+from toy import toy_images
+
+STUDIES = Path(__file__).parents[2] / "studies"
+HEAD = """
+[data]
+source = "digits"
+[[generators]]
+kind = "blend"
+[[generators]]
+kind = "cvae"
+steps = 20
+[[classifiers]]
+kind = "small_cnn"
+"""
+ARMS = """
+[[arms]]
+name = "real"
+[[arms]]
+name = "cvae"
+generator = "cvae"
+amounts = ["balance", "ratio 0.5"]
+[[arms]]
+name = "turned"
+classifier = { sampling = "balanced", augment = { rotate = 5.0 } }
+"""
+PLUGIN = """
+from pathlib import Path
+from typing import ClassVar
+from augury.generators import Repeat
+Path(__file__).with_name("imported").touch()
+class Mine(Repeat):
+    kind: ClassVar[str] = "mine"
+    wide: int = 3
+class Stranger:
+    pass
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text, **options):
+        (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+        return load_study(tmp_path / "study.toml", **options)
+
+    return load
+
+
+@pytest.fixture
+def refused(load):
+    """Return the sentence with which a study file is refused."""
+
+    def refused(text, **options):
+        with pytest.raises(SettingsError) as caught:
+            load(text, **options)
+        return str(caught.value)
+
+    return refused
+
+
+def full_study():
+    """A study that uses every corner of the format."""
+    changed = (("augment", Augment(flip=True, crop=0.9)), ("sampling", (0.25, 0.75)))
+    return demo().replace(
+        title='Quotes " and \\ and ümlauts \n [data]',
+        flaws=("generator_sees_test", "groups_ignored"),
+        data=DataSettings(source="/somewhere/else", size=(8, 12), safe=("flip", "crop"), fit="pad"),
+        split=SplitPlan(folds=3, per_class=60, keep=(("a [b]", 3), ("é.\n", 25))),
+        generators=(NamedGenerator(name="one", recipe=Blend(parents=5)), NamedGenerator(name="two", recipe=Repeat())),
+        classifiers=(NamedClassifier(name="small one", recipe=SmallCNNClassifier(rate=1e-4, sampling="balanced")),),
+        arms=(
+            Arm(name="real"),
+            Arm(name="few", generator="one", amounts=(Balance(per_class={"a.b": 3, "c": 0}), Ratio(r=1e-05))),
+            Arm(name="changed", generator="two", amounts=(Ratio(r=2.0),), classifier=changed),
+        ),
+    )
+
+
+def own_studies():
+    """The studies of `augury try`, with every preset, on balanced and imbalanced images."""
+    data = DataSettings(source="digits", size=(8, 8), safe=("shift", "flip"), positive="class 1")
+    for preset in PRESETS:
+        for per_class in ((20, 20), (30, 12)):
+            for split in ("folds", "given"):
+                images = toy_images(per_class=per_class, parts=True)
+                yield pytest.param(
+                    for_images(data, images, preset=preset, split=split, seed=3), id=f"{preset} {per_class} {split}"
+                )
+
+
+# ---- there and back
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        pytest.param(demo(), id="demo"),
+        pytest.param(toy(), id="toy"),
+        pytest.param(full_study(), id="full"),
+        *own_studies(),
+    ],
+)
+def test_a_written_study_is_read_as_an_equal_one(load, study):
+    loaded = load(dump_study(study))
+    assert loaded == study
+    assert digest(loaded) == digest(study)
+
+
+def test_every_setting_is_written():
+    written = tomllib.loads(dump_study(demo()))
+    assert set(SmallCNNClassifier.model_fields) <= set(written["classifiers"][0])
+    assert {"folds", "repeats", "inner_share", "per_class", "keep"} <= set(written["split"])
+    assert {"title", "seed", "metric", "rope", "flaws", "threads"} <= set(written)
+
+
+def test_the_order_in_which_python_names_classes_and_changes_is_no_matter(load):
+    study = toy().replace(
+        split=SplitPlan(keep=(("b", 3), ("a", 5))),
+        arms=(Arm(name="real"), Arm(name="x", classifier=(("steps", 3), ("batch", 4)))),
+    )
+    assert load(dump_study(study)) == study
+
+
+def test_defaults_are_filled_in_and_lists_may_be_short(load):
+    study = load(HEAD + ARMS)
+    assert [named.name for named in study.generators] == ["blend", "cvae"]
+    assert study.split == SplitPlan()
+    assert study.arms[1].amounts == (Balance(), Ratio(r=0.5))
+    assert study.arms[2].classifier == (("augment", Augment(rotate=5.0)), ("sampling", "balanced"))
+
+
+def test_one_side_in_pixels_means_a_square(load):
+    assert load(HEAD.replace('"digits"', '"digits"\nsize = 16') + ARMS).data.size == (16, 16)
+
+
+@pytest.mark.parametrize("source", ["digits", "/abs/olute"])
+def test_a_source_that_is_not_relative_stays(load, source):
+    assert load(HEAD.replace("digits", source) + ARMS).data.source == source
+
+
+def test_a_relative_source_is_meant_from_the_file(load, tmp_path):
+    assert load(HEAD.replace("digits", "some/images") + ARMS).data.source == str(tmp_path / "some" / "images")
+
+
+# ---- mistakes
+
+CHANGES = {
+    ("steps = 20", "chanels = 3"): "[[generators]] 2: cvae has no setting 'chanels'. Expected one of: hidden,",
+    ("steps = 20", "stepz = 3"): "[[generators]] 2: cvae has no setting 'stepz': did you mean 'steps'?",
+    ("steps = 20", 'steps = "3"'): "[[generators]] 2: steps of cvae: expected a valid integer. Got '3'.",
+    ("steps = 20", "steps = 0"): "[[generators]] 2: steps of cvae: expected greater than or equal to 1. Got 0.",
+    ('kind = "cvae"', 'kind = "cvea"'): "[[generators]] 2: there is no kind 'cvea': did you mean 'cvae'?",
+    ('kind = "cvae"', 'name = "cvae"'): "[[generators]] 2: the setting 'kind' is missing.",
+    ('kind = "small_cnn"', 'kind = "cvae"'): "[[classifiers]] 1: there is no kind 'cvae'. Expected one of: small_cnn.",
+    ('source = "digits"', "sorce = 3"): "[data]: data has no setting 'sorce': did you mean 'source'?",
+    ('source = "digits"', ""): "[data]: data needs the setting 'source'.",
+    ("[data]", "sede = 3\n[data]"): "study has no setting 'sede': did you mean 'seed'?",
+    ("[data]", 'seed = "3"\n[data]'): "seed of study: expected a valid integer. Got '3'.",
+    ("[data]", "split = 3\n[data]"): "[split] is a table. Got 3.",
+    ("[data]", "[split]\nfold = 3\n[data]"): "[split]: split has no setting 'fold': did you mean 'folds'?",
+    (
+        "[data]",
+        "[split]\nfolds = 1\n[data]",
+    ): "[split]: folds of split: expected greater than or equal to 2. Got 1.",
+    ("[data]", 'flaws = ["generator_sees_tests"]\n[data]'): "there is no flaw 'generator_sees_tests': did you mean",
+    ('"digits"', '"digits"\nsafe = ["flips"]'): "there is no augmentation 'flips': did you mean 'flip'?",
+    (
+        '"digits"',
+        '"digits"\nsafe = ["flip"]',
+    ): "arm 'turned' augments by 'rotate', which [data] safe does not list (flip).",
+    ("rotate = 5.0", "flip = true"): "arm 'turned' augments by 'flip', which [data] safe does not list (shift, rotate,",
+    ("rotate = 5.0", "rotat = 5.0"): "[[arms]] 3: augment has no setting 'rotat': did you mean 'rotate'?",
+    ('name = "real"', 'name = "plain"'): "the arm 'real' (real images only) always runs: add [[arms]]",
+    ('name = "cvae"', 'name = "real"'): "the name 'real' stands twice: give each its own.",
+    ('name = "cvae"', 'name = " "'): "a name is empty.",
+    ('name = "real"', 'name = "real"\nclassifier = { steps = 3 }'): "the arm 'real' is the plain classifier",
+    ('generator = "cvae"', 'generator = "cvea"'): "arm 'cvae' names the generator 'cvea': did you mean 'cvae'?",
+    ('generator = "cvae"', ""): "arm 'cvae' needs both a generator and amounts, or neither of them.",
+    ('["balance", "ratio 0.5"]', "[]"): "arm 'cvae' needs both a generator and amounts, or neither of them.",
+    ('["balance", "ratio 0.5"]', '"balance"'): "[[arms]] 2: amounts is a list, such as ['balance', 'ratio 1'].",
+    ('"balance"', '"balence"'): "[[arms]] 2: there is no policy 'balence': did you mean 'balance'?",
+    ('"balance"', '"add"'): "[[arms]] 2: the policy 'add' is written 'add n'. Got 'add'.",
+    ('sampling = "balanced"', 'samping = "balanced"'): "small_cnn has no setting 'samping': did you mean 'sampling'?",
+    ("{ sampling", "3 # "): "[[arms]] 3: [classifier] is a table. Got 3.",
+    ('amounts = ["balance", "ratio 0.5"]', "generater = 3"): "[[arms]] 2: arm has no setting 'generater': did you mean",
+    ('[[classifiers]]\nkind = "small_cnn"', ""): "a study needs at least one [[classifiers]].",
+    ('[[generators]]\nkind = "blend"', '[[generators]]\nkind = "cvae"'): "the name 'cvae' stands twice",
+}
+
+
+@pytest.mark.parametrize(("change", "sentence"), CHANGES.items(), ids=[f"{a} -> {b}" for a, b in CHANGES])
+def test_a_mistake_is_a_sentence_that_says_where(refused, change, sentence):
+    text = HEAD + ARMS
+    assert change[0] in text
+    assert sentence in refused(text.replace(*change, 1))
+
+
+@pytest.mark.parametrize("table", ["generators", "classifiers", "arms"])
+def test_a_list_of_tables_that_is_something_else_is_a_sentence(refused, table):
+    assert refused(f'{table} = ["x"]\n[data]\nsource = "digits"').startswith(
+        f"[[{table}]] is a list of tables. Got ['x']"
+    )
+
+
+# ---- code from outside
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """A study file that names code from outside, and the code."""
+    (tmp_path / "outside_code.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield HEAD.replace('kind = "blend"', 'name = "mine"\nkind = "outside_code:Mine"\nwide = 7') + ARMS
+    sys.modules.pop("outside_code", None)
+
+
+def test_code_from_outside_does_not_run_unless_it_is_allowed(refused, plugin, tmp_path):
+    sentence = "[[generators]] 1: 'outside_code:Mine' is code from outside, which runs only with --allow-plugins."
+    assert refused(plugin) == sentence
+    assert not (tmp_path / "imported").exists()
+
+
+def test_code_from_outside_runs_when_it_is_allowed_and_comes_back_from_the_file(load, plugin):
+    study = load(plugin, allow_plugins=True)
+    assert study.generators[0].recipe.settings() == {"wide": 7}
+    assert 'kind = "outside_code:Mine"' in dump_study(study)
+    assert load(dump_study(study), allow_plugins=True) == study
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("no_such_module_here:Mine", "the plug-in 'no_such_module_here:Mine' cannot be loaded: No module named"),
+        ("outside_code:Yours", "the plug-in 'outside_code:Yours' cannot be loaded: module 'outside_code' has no"),
+        ("augury.generators.base:Generator", "the plug-in 'augury.generators.base:Generator' must be a Generator."),
+        ("outside_code:Stranger", "the plug-in 'outside_code:Stranger' must be a Generator. Got"),
+        (":Mine", "the plug-in ':Mine' cannot be loaded"),
+        (".outside_code:Mine", "the plug-in '.outside_code:Mine' cannot be loaded"),
+    ],
+)
+def test_code_from_outside_that_does_not_fit_is_a_sentence(refused, plugin, kind, sentence):
+    assert sentence in refused(plugin.replace("outside_code:Mine", kind), allow_plugins=True)
+
+
+def test_an_arm_with_one_amount_twice_is_refused():
+    study = demo()
+    twice = Arm(name="again", generator="cvae", amounts=(Ratio(r=1.0), Ratio(r=1.0)))
+    with pytest.raises(SettingsError, match="arm 'again' has the amount 'ratio 1' twice"):
+        study.replace(arms=(*study.arms, twice))
+
+
+def test_amounts_that_differ_by_one_image_have_names_of_their_own():
+    assert Add(n=1234567).label != Add(n=1234568).label
+
+
+def test_a_class_that_is_named_twice_is_refused():
+    with pytest.raises(SettingsError, match="'a' stands twice"):
+        SplitPlan(keep=(("a", 1), ("a", 2)))
+
+
+def test_the_file_of_the_demonstration_is_the_demonstration():
+    assert load_study(STUDIES / "digits.toml") == demo()
