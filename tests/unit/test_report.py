@@ -236,9 +236,10 @@ def test_the_file_is_written_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("place", ["missing/report.html", "folder"])
+@pytest.mark.parametrize("place", ["file/report.html", "folder"])
 def test_a_place_that_cannot_be_written_is_named(tmp_path, place):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match="the report could not be written to"):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=f"{place} cannot be written"):
         write_report(outcome(), (), tmp_path / place)
-    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]

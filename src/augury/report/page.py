@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from augury.errors import DataError
+from augury.files import write_whole
 from augury.report import charts, findings, tables
 from augury.report.picks import REAL, arms_of, best_without, chosen_using, dose_families, named
 from augury.report.pictures import LARGEST, Picture, picture
@@ -76,17 +75,7 @@ def write_report(outcome: Outcome, galleries: Sequence[Gallery], path: Path, *, 
     Raises:
         DataError: If the file cannot be written.
     """
-    text = render(outcome, galleries, real_images=real_images)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # A file name that is not valid Unicode holds surrogates, which UTF-8 cannot write.
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        part.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"the report could not be written to {path}: {reason}. Name a file you may write.") from error
-    finally:
-        _forget(part)
+    write_whole(path, render(outcome, galleries, real_images=real_images))
 
 
 def render(outcome: Outcome, galleries: Sequence[Gallery], *, real_images: bool = True) -> str:
@@ -103,19 +92,13 @@ def render(outcome: Outcome, galleries: Sequence[Gallery], *, real_images: bool 
         outcome=outcome,
         sides=_sides(outcome),
         galleries=[(gallery, _shelves(gallery, real_images)) for gallery in galleries],
+        controls={generator.name for generator in outcome.generators if generator.control},
         real_images=real_images,
         largest=LARGEST,
         say=findings,
         draw=charts,
         tables=tables,
     )
-
-
-def _forget(part: Path) -> None:
-    try:
-        part.unlink(missing_ok=True)
-    except OSError:
-        return  # the folder cannot be written, which has been said
 
 
 def _sides(outcome: Outcome) -> list[Side]:

@@ -1,0 +1,71 @@
+import pytest
+
+from augury.errors import SettingsError
+from augury.policies import Balance, Ratio
+from augury.study import demo, lay_out, toy
+from augury.study.estimate import FEWEST_REPEATS, Stopwatch, estimate, fit_into, in_words, parse_seconds
+from augury.study.store import MemoryStore
+from tiny import TINY_CLASSIFIERS, TINY_GENERATORS
+from toy import nothing_touched, toy_images
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h 30min", 5400)])
+def test_times_are_read_as_people_write_them(text, seconds):
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2", ".5h", "h2", "3 weeks", "1h-5m"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(SettingsError, match="a time is written like 90s"):
+        parse_seconds(text)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (89, "89 s"), (95, "2 min"), (3600, "1 h 00 min")])
+def test_times_are_written_as_people_say_them(seconds, words):
+    assert in_words(seconds) == words
+
+
+@pytest.mark.parametrize("recipe", [TINY_GENERATORS["cvae"], TINY_CLASSIFIERS["small_cnn"]])
+def test_a_probe_takes_a_few_steps_and_speaks_for_all(recipe):
+    images = toy_images(per_class=20)
+    long = recipe.replace(steps=100_000)
+    with nothing_touched(images):
+        short, whole = (Stopwatch(images, "cpu").seconds(each) for each in (recipe.replace(steps=100), long))
+    assert 100 < whole / short < 10_000  # a thousand times the steps; the rest is the noise of a few of them
+
+
+def test_what_is_done_takes_no_more_time():
+    store = MemoryStore()
+    laid = lay_out(toy(), store)
+    before = estimate(laid, jobs=1, device="cpu")
+    for step in laid.plan().steps:
+        store.put(step, None)
+    after = estimate(laid, jobs=1, device="cpu")
+    assert (before.steps > 0, after.steps, after.seconds) == (True, 0, 0)
+
+
+def test_more_processes_take_less_time():
+    laid = lay_out(demo(), MemoryStore())
+    one, four = (estimate(laid, jobs=jobs, device="cpu").seconds for jobs in (1, 4))
+    assert four < one / 2
+
+
+def test_a_budget_leaves_out_doses_first_then_repeats(monkeypatch):
+    monkeypatch.setattr("augury.study.estimate.Stopwatch.seconds", lambda self, recipe: 1.0)
+    laid, need, left_out = fit_into(demo(), MemoryStore(), 150, jobs=1, device="cpu")
+    assert need.seconds <= 150
+    assert left_out[:3] == ("dose 'ratio 2'", "dose 'ratio 1'", "repeat 5")
+    assert laid.study.split.repeats < 5
+    assert [arm.amounts for arm in laid.study.arms if arm.name == "cvae"] == [(Balance(),)]
+
+
+def test_what_fits_stays_whole():
+    laid, _, left_out = fit_into(toy(), MemoryStore(), 1e9, jobs=1, device="cpu")
+    assert (laid.study, left_out) == (toy(), ())
+    assert laid.study.arms[1].amounts == (Ratio(r=1.0),)
+
+
+def test_a_budget_that_nothing_fits_is_refused_with_the_time_it_takes():
+    study = toy().replace(split=toy().split.replace(repeats=FEWEST_REPEATS))
+    with pytest.raises(SettingsError, match="the smallest form of this study needs about"):
+        fit_into(study, MemoryStore(), 0.001, jobs=1, device="cpu")
