@@ -140,7 +140,7 @@ def test_every_setting_is_written():
 def test_the_order_in_which_python_names_classes_and_changes_is_no_matter(load):
     study = toy().replace(
         split=SplitPlan(keep=(("b", 3), ("a", 5))),
-        arms=(Arm(name="real"), Arm(name="x", classifier=(("steps", 3), ("batch", 4)))),
+        arms=(Arm(name="real"), Arm(name="x", classifier=(("rate", 0.1), ("dropout", 0.4)))),
     )
     assert load(dump_study(study)) == study
 

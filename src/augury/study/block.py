@@ -17,7 +17,7 @@ from augury.study.study import REAL, ArmPlan, Cell, Study, arm_plans
 from augury.study.table import ScoredCell
 
 Unit = tuple[int, int]
-ROW_DRAWS = 500  # bootstrap draws of a row of the arms table; the verdict takes more
+ROW_DRAWS = 500  # bootstrap draws of what stands beside the verdict; the verdict itself takes more
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,12 @@ from augury.classifiers.base import GENERATOR_SEES_TEST, TWINS_LEFT_IN
 from augury.metrics.classification import METRICS
 from augury.splits import smallest_class_groups
 from augury.statistics import Bootstrap, copycat_gate
-from augury.study.block import Block, share_of
+from augury.study.block import ROW_DRAWS, Block, share_of
 from augury.study.outcome import Contrast, Gate
 from augury.study.study import IMBALANCED, ArmPlan, Cell, twin_name
 from augury.verdict import Evidence, decide
 
+FEWEST_SPLITS = 5  # with fewer a t distribution gates by chance
 FEW_GROUPS = 10  # PROTOCOL 1.2: with fewer in the rarest class there is no verdict
 
 FLAW_REASONS = {
@@ -52,7 +53,7 @@ def contrast(block: Block, gates: Sequence[Gate]) -> Contrast | None:
         pipeline=None if given else block.compare(c, b),
         pipeline_share=share_of([name in _generated(block) for name in either.values()]),
         verdict=decide(evidence),
-        external=block.bootstrap(using, without, "rest") if scarce else None,
+        external=block.bootstrap(using, without, "rest", draws=ROW_DRAWS) if scarce else None,
     )
 
 
@@ -146,7 +147,7 @@ def _copycat(block: Block, arm: ArmPlan) -> Gate:
     name = f"copycat: {arm.name}"
     a, b = block.scores(arm.name), block.scores(twin_name(arm))
     units = sorted(set(a) & set(b))
-    if len(units) < 2:
+    if len(units) < FEWEST_SPLITS:
         return Gate(name, None, "not checked: too few splits have both the copies and plain oversampling")
     passed, probability = copycat_gate([a[u] for u in units], [b[u] for u in units], block.ratio, block.study.rope)
     if passed:

@@ -124,6 +124,11 @@ class Study(Recipe):
                 raise ValueError(f"arm {arm.name!r} has the amount {label!r} twice: give each an arm of its own.")
         if arm.name == REAL and (arm.generator is not None or arm.classifier):
             raise ValueError(f"the arm {REAL!r} is the plain classifier on real images: it has no further settings.")
+        for name in ("steps", "batch"):
+            if name in dict(arm.classifier):
+                raise ValueError(
+                    f"arm {arm.name!r} changes {name!r}: every arm has one budget, set in [[classifiers]]."
+                )
         for classifier in self.classifiers:
             changed = classifier.recipe.replace(**dict(arm.classifier))
             augment = getattr(changed, "augment", None)

@@ -1,0 +1,351 @@
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from augury.augment import Augment
+from augury.classifiers import SmallCNNClassifier
+from augury.errors import DataError, StoreBusyError
+from augury.generators import CVAE, Repeat
+from augury.metrics.classification import METRICS
+from augury.policies import Add, Level
+from augury.splits import SplitPlan
+from augury.study.engine import Progress, plan
+from augury.study.executors import FreshProcesses, InProcess
+from augury.study.identity import digest
+from augury.study.steps import DrawImages, FitClassifier, FitGenerator, MakeSplit, Predict, ReadImages
+from augury.study.store import FolderStore, MemoryStore
+from toy_steps import Crashes, DiesSaving, KeepsCheckpoint, KillsItself, Refuses, SavesHalf, Toy
+
+
+class Workplace:
+    """A store, an executor and a log of what was made."""
+
+    def __init__(self, root: Path, *, in_memory: bool = False) -> None:
+        self.log = root / "log.txt"
+        self.broken = root / "broken"
+        self.store = MemoryStore() if in_memory else FolderStore(root / "store")
+        self.executor = InProcess()
+
+    def toy(self, name, *terms, kind=Toy):
+        return kind(name, terms, log=str(self.log))
+
+    def run(self, *targets, progress=None):
+        return self.executor.run(plan(targets, self.store), self.store, progress or Progress())
+
+    def lines(self):
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def made(self):
+        return [line.split()[0] for line in self.lines()]
+
+
+@pytest.fixture(params=["memory", "folder"])
+def place(request, tmp_path):
+    return Workplace(tmp_path, in_memory=request.param == "memory")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Workplace(tmp_path)
+
+
+# ---- what is made
+
+
+def test_a_step_that_two_others_need_is_made_once_and_before_them(place):
+    shared = place.toy("shared")
+    top = place.toy("top", place.toy("left", shared), place.toy("right", shared))
+    ran = place.run(top)
+    assert sorted(place.made()) == ["left", "right", "shared", "top"]
+    assert (place.made()[0], place.made()[-1]) == ("shared", "top")
+    assert place.store.get(top) == 5
+    assert {step.name for step in ran.made} == {"left", "right", "shared", "top"}
+
+
+def test_only_what_is_missing_is_made(place):
+    first = place.toy("first")
+    place.run(first)
+    ran = place.run(place.toy("second", first))
+    assert place.made() == ["first", "second"]
+    assert [step.name for step in ran.made] == ["second"]
+    assert place.run(place.toy("second", first)).made == ()
+
+
+def test_inputs_of_a_finished_step_are_not_looked_at(folder):
+    first = folder.toy("first")
+    second = folder.toy("second", first)
+    folder.run(second)
+    shutil.rmtree(folder.store.root / "Toy" / first.key)
+    assert plan([second], folder.store).steps == ()
+    assert [step.name for step in plan([folder.toy("third", first, second)], folder.store).steps] == ["first", "third"]
+
+
+def test_equal_steps_from_two_places_are_one(place):
+    place.run(place.toy("same"), Toy("same", log=str(place.log)))
+    assert place.made() == ["same"]
+
+
+class Ear(Progress):
+    def __init__(self):
+        self.todo, self.heard = [], []
+
+    def begin(self, todo):
+        self.todo = [step.name for step in todo]
+
+    def done(self, step):
+        self.heard.append(step.name)
+
+
+def test_progress_hears_of_every_missing_step_once(place):
+    ear = Ear()
+    place.run(place.toy("top", place.toy("bad", kind=Crashes)), place.toy("good"), progress=ear)
+    assert sorted(ear.heard) == sorted(ear.todo) == ["bad", "good", "top"]
+
+
+def test_a_step_runs_with_the_threads_of_the_study_and_leaves_them_as_they_were(folder):
+    class Counts(Toy):
+        def number(self, work):
+            return torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    folder.executor = InProcess(threads=before + 1)
+    step = folder.toy("threads", kind=Counts)
+    folder.run(step)
+    assert folder.store.get(step) == before + 1
+    assert torch.get_num_threads() == before
+
+
+# ---- failures
+
+
+def test_a_failure_blocks_what_depends_on_it_and_nothing_else(place):
+    bad = place.toy("bad", kind=Crashes)
+    above, top = place.toy("above", bad), place.toy("top", place.toy("above", bad))
+    good = place.toy("good")
+    ran = place.run(top, good)
+    assert [(f.step.name, f.reason) for f in ran.failures] == [("bad", "IndexError: list index out of range")]
+    assert [ran.missing(step) for step in (bad, above, top, good)] == [True, True, True, False]
+    assert not any(place.store.has(step) for step in (bad, above, top))
+    assert sorted(place.made()) == ["bad", "good"]
+
+
+def test_a_failure_is_not_kept_and_tried_again_next_time(place):
+    place.broken.touch()
+    top = place.toy("top", place.toy("fickle", kind=Refuses))
+    assert [f.reason for f in place.run(top).failures] == ["fickle does not work today."]
+    place.broken.unlink()
+    assert place.run(top).failures == ()
+    assert place.made() == ["fickle", "fickle", "top"]
+
+
+# ---- fresh processes: one run, looked at from several sides
+
+
+@pytest.fixture(scope="module")
+def shift(tmp_path_factory):
+    """Four steps that work, one that crashes, two that are killed, and one that waits for a killed one."""
+    place = Workplace(tmp_path_factory.mktemp("shift"))
+    place.executor, place.ear = FreshProcesses(jobs=2), Ear()
+    place.shared, place.dead = place.toy("shared"), place.toy("dead", kind=KillsItself)
+    place.good = [place.shared, *(place.toy(f"good{i}", place.shared) for i in range(3))]
+    place.half, place.crash = place.toy("half", kind=DiesSaving), place.toy("crash", kind=Crashes)
+    place.waits = place.toy("waits", place.shared, place.dead)
+    place.ran = place.run(place.waits, *place.good, place.crash, place.half, progress=place.ear)
+    return place
+
+
+def test_processes_make_everything_once_elsewhere_and_inputs_first(shift):
+    names = ["crash", "dead", "good0", "good1", "good2", "half", "shared"]
+    assert sorted(shift.made()) == names
+    assert all(shift.made().index("shared") < shift.made().index(f"good{i}") for i in range(3))
+    assert str(os.getpid()) not in {line.split()[1] for line in shift.lines()}
+    assert sorted(shift.ear.heard) == sorted(shift.ear.todo) == [*names, "waits"]
+    assert shift.store.get(shift.good[1]) == 2
+
+
+def test_a_step_whose_process_is_killed_fails_alone_with_the_reason(shift):
+    reasons = {failure.step.name: failure.reason for failure in shift.ran.failures}
+    killed = "ended without a result (killed, as a system does when memory runs out)."
+    assert reasons == {
+        "dead": f"the process of the step 'KillsItself' {killed}",
+        "half": f"the process of the step 'DiesSaving' {killed}",
+        "crash": "IndexError: list index out of range",
+    }
+    assert all(shift.store.has(step) for step in shift.good)
+    assert shift.ran.blocked == {shift.waits.key}
+
+
+def test_what_a_killed_process_left_half_written_is_no_result_and_is_swept(shift):
+    assert not shift.store.has(shift.half)
+    assert len(list((shift.store.root / "partial").glob(f"{shift.half.key}.*"))) == 1
+    with shift.store.lock():
+        assert list((shift.store.root / "partial").iterdir()) == []
+
+
+def test_processes_find_what_an_earlier_run_made(shift):
+    before = shift.made()
+    again = shift.run(*shift.good)
+    assert again.made == ()
+    assert shift.made() == before
+
+
+# ---- stores
+
+
+def test_a_save_that_fails_half_way_leaves_nothing_under_the_final_name(folder):
+    half = folder.toy("half", kind=SavesHalf)
+    ran = folder.run(half, folder.toy("good"))
+    assert [f.reason for f in ran.failures] == ["OSError: no space left on device"]
+    assert not folder.store.has(half)
+    assert not (folder.store.root / "SavesHalf").exists()
+
+
+def test_a_checkpoint_stays_until_its_step_is_done(folder):
+    kept = folder.toy("kept", kind=KeepsCheckpoint)
+    partial = folder.store.partial(kept)
+    partial.mkdir(parents=True)
+    with folder.store.lock():
+        assert partial.is_dir()
+    partial.rmdir()
+    folder.run(kept)
+    assert folder.store.has(kept)
+    assert not partial.exists()
+
+
+def test_a_store_of_another_format_is_refused(tmp_path):
+    FolderStore(tmp_path)
+    FolderStore(tmp_path)
+    (tmp_path / "FORMAT").write_text("augury store 0\n")
+    with pytest.raises(DataError, match=r"has the format 'augury store 0'. Expected 'augury store 1': name another"):
+        FolderStore(tmp_path)
+
+
+def test_a_store_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="a folder to keep results in was expected"):
+        FolderStore(tmp_path / "file")
+
+
+def test_a_store_in_use_is_busy_and_free_again_afterwards(tmp_path):
+    with FolderStore(tmp_path).lock(), pytest.raises(StoreBusyError, match="another run is using the store"):
+        FolderStore(tmp_path).lock().__enter__()
+    with FolderStore(tmp_path).lock():
+        pass
+
+
+# ---- identity
+
+
+class Pair(NamedTuple):
+    a: int
+
+
+class HasKey:
+    key = "auroc"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Path("a"), torch.tensor(1), np.int64(1), np.float64(1), np.bool_(1), [1], {"a": 1}, {1}, b"a", Pair(1), (1, [2])],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_has_no_lasting_identity_is_refused(value):
+    with pytest.raises(TypeError, match="identity is made of"):
+        digest(value)
+
+
+@pytest.mark.parametrize("value", [HasKey(), METRICS["auroc"]], ids=["object", "metric"])
+def test_a_value_that_merely_has_a_key_is_no_step(value):
+    with pytest.raises(TypeError, match="identity is made of"):
+        digest(value)
+
+
+LOOK_ALIKES = [
+    *(1, 1.0, True, "1", None, "None", "", (), (1,), ((1,),), 0.1, 0.1 + 1e-17 * 2, -0.0, 0.0),
+    *(("a_b", "c"), ("a", "b_c"), ("a", ("b_c",)), ("ab", "c"), "a_b_c", '["a","b"]', ("a", "b")),
+    *(Add(n=1), Level(n=1), Add(n=2), Repeat(), ("recipe", "repeat", 1)),
+]
+
+
+def test_values_that_look_alike_have_different_digests():
+    distinct = {(type(value), repr(value)) for value in LOOK_ALIKES}
+    assert len({digest(value) for value in LOOK_ALIKES}) == len(distinct)
+
+
+def test_a_recipe_s_version_is_part_of_its_digest(monkeypatch):
+    before = digest(Repeat())
+    monkeypatch.setattr(Repeat, "version", 2)
+    assert digest(Repeat()) != before
+
+
+def test_where_something_lies_is_no_part_of_the_key():
+    here, there = Toy("a", log="here"), Toy("a", log="there")
+    assert here.key == there.key
+    assert here == there
+    assert Toy("b", log="here").key != here.key
+
+
+def test_kind_version_and_inputs_are_part_of_the_key():
+    class Other(Toy):
+        pass
+
+    class Newer(Toy):
+        version = 2
+
+    Newer.__name__ = "Toy"
+    steps = [
+        Toy("a"),
+        Other("a"),
+        Newer("a"),
+        Toy("a", (Toy("b"),)),
+        Toy("a", (Toy("c"),)),
+        Toy("a", (Toy("b", (Toy("c"),)),)),
+    ]
+    assert len({step.key for step in steps}) == len(steps)
+
+
+READ = ReadImages(content="0" * 64, size="auto", fit="stretch", given_split=False, as_is=False, source="anywhere")
+PLAN = SplitPlan(plan="folds", folds=5, repeats=2, inner_share=0.25, inner_folds=1, per_class=30, keep=(("a", 9),))
+SPLIT = MakeSplit(READ, PLAN, seed=0, index=3)
+RECIPE = CVAE(hidden=(8,), latent=2, steps=10, batch=4, rate=0.001, beta=1.0, likelihood="bernoulli")
+FIT = FitGenerator(SPLIT, RECIPE, seed=1)
+PEEPING = FitGenerator(SPLIT, RECIPE, seed=1, sees_test=True)
+CHUNK = DrawImages(FIT, label=1, chunk=0)
+NETWORK = {"steps": 10, "batch": 4, "width": 2, "rate": 0.001, "weight_decay": 0.05, "dropout": 0.2, "average": 0.98}
+MIXING = {"sampling": "balanced", "max_synthetic_share": 0.5}
+CLASSIFIER = SmallCNNClassifier(**NETWORK, **MIXING, augment=Augment(shift=0.1, share=0.5))
+TRAINED = FitClassifier(SPLIT, CLASSIFIER, seed=2, pool=(CHUNK,), counts=(0, 7))
+GOLDEN = {
+    "read": (READ, "3a46f8fd5b1faf06b1d3cfec8e7fa100b99e32e81b8056a18415c146ff86ffb1"),
+    "split": (SPLIT, "f361593bb4b28d8abd428147d5a468a63cfc4cd879d0d7fd1cd722b83e581f7b"),
+    "generator": (FIT, "ba70106a97b55ac9ed9cb849f48ac591132086171f4bd02329032ea813bc83ab"),
+    "peeping generator": (
+        dataclasses.replace(FIT, sees_test=True),
+        "b281d5b133174a30c33decea671048dc6c4e93c42db862588cacaed000b4b801",
+    ),
+    "chunk": (CHUNK, "be3df34770dc253384adfed8d83c1eb970f77ac5a0e1ac333f7a403a4011cf3c"),
+    "classifier": (TRAINED, "b02063e20ae9fb96b432c8904b5c86e3d87ef175a3fcbc5d6291cbf387156e7d"),
+    "prediction": (Predict(TRAINED, "test"), "0be891ccf6fbe79308aca59da7b15f0611073eed56c3bdacab90f433e36e836e"),
+}
+
+
+@pytest.mark.parametrize(("step", "key"), GOLDEN.values(), ids=GOLDEN.keys())
+def test_keys_are_what_they_were(step, key):
+    # Another key means that stored results are not found again. Meant so? Then write the new key here. If results
+    # changed and the key did not: bump `version` of the step or the recipe.
+    assert step.key == key
+
+
+@pytest.mark.parametrize("step", [READ, SPLIT, FIT, CHUNK, TRAINED], ids=lambda step: type(step).__name__)
+def test_every_field_that_is_not_a_place_changes_the_key(step):
+    changed = {str: "x", int: 99, bool: True, tuple: (5,)}
+    for field in dataclasses.fields(step):
+        if field.metadata.get("identity", True) and type(getattr(step, field.name)) in changed:
+            other = dataclasses.replace(step, **{field.name: changed[type(getattr(step, field.name))]})
+            assert other.key != step.key, field.name
