@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda"]
 Preset = Literal["quick", "standard", "thorough"]
 Plan = Literal["folds", "given"]
-OK, SOME_FAILED, BAD_REQUEST, INTERRUPTED = 0, 1, 2, 130
+SOME_FAILED, BAD_REQUEST, INTERRUPTED = 1, 2, 130
 
 
 class Commands(TyperGroup):
@@ -93,15 +93,11 @@ def demo(out: Out = Path("augury-demo"), jobs: Jobs = None, device: On = "auto",
 @app.command("try")
 def try_(
     data: Data,
-    preset: Annotated[
-        Literal["quick", "standard", "thorough"], typer.Option(help="How long and how sure.")
-    ] = "standard",
+    preset: Annotated[Preset, typer.Option(help="How long and how sure.")] = "standard",
     size: Size = None,
     fit: Annotated[Literal["stretch", "crop", "pad"], typer.Option(help="How other shapes are fitted.")] = "stretch",
     budget: Annotated[str, typer.Option(help="Longest time, such as 30m or 2h.")] = "",
-    split: Annotated[
-        Literal["folds", "given"], typer.Option(help="Folds over all images, or the given parts.")
-    ] = "folds",
+    split: Annotated[Plan, typer.Option(help="Folds over all images, or the given parts.")] = "folds",
     safe: Annotated[str, typer.Option(help="Augmentations that cannot change a label here.")] = "shift,rotate,crop",
     positive: Annotated[str, typer.Option(help="Class whose sensitivity is reported.")] = "",
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of the classifier.")] = 300,

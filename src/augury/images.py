@@ -77,6 +77,11 @@ class ImageSet:
         """Return N group names; without groups each image is a group of its own."""
         return self.groups if self.groups is not None else tuple(f"#{i}" for i in range(len(self)))
 
+    @property
+    def groups_given(self) -> bool:
+        """Tell whether someone said what belongs together; groups of exact duplicates alone (`#...`) do not count."""
+        return self.groups is not None and not all(name.startswith("#") for name in self.groups)
+
     def counts(self) -> tuple[int, ...]:
         """Return the number of images of each class."""
         return tuple(torch.bincount(self.labels, minlength=len(self.classes)).tolist())

@@ -131,3 +131,10 @@ def test_digests_tell_pixels_and_shapes_apart_but_not_memory_layouts():
 def test_a_mask_takes_what_it_marks(kind):
     images = toy_images(per_class=(2, 2))
     assert images.take(kind([False, True, False, True])).names == (images.names[1], images.names[3])
+
+
+@pytest.mark.parametrize(
+    ("groups", "given"), [(None, False), (("#0", "#0", "#1", "#2"), False), (("p", "p", "#1", "q"), True)]
+)
+def test_groups_of_duplicates_are_none_that_someone_gave(groups, given):
+    assert replace(toy_images(per_class=(2, 2)), groups=groups).groups_given is given

@@ -91,7 +91,7 @@ def _data_summary(laid: Laid) -> DataSummary:
         counts=images.counts(),
         shape=images.shape,
         groups=len({groups[i] for i in used}),
-        groups_given=images.groups is not None and not all(name.startswith("#") for name in images.groups),
+        groups_given=images.groups_given,
         used=len(used),
         used_counts=images.take(used).counts(),
         set_aside=cleaned.set_aside,

@@ -105,7 +105,7 @@ def _exploratory(block: Block, used: list[int]) -> tuple[str, ...]:
 def gates(block: Block) -> tuple[Gate, ...]:
     """Check what must hold before a verdict is given."""
     images, study = block.images, block.study
-    grouped = images.groups is not None and "groups_ignored" not in study.flaws
+    grouped = images.groups_given and "groups_ignored" not in study.flaws
     leak = not {GENERATOR_SEES_TEST, *TWINS_LEFT_IN}.intersection(study.flaws)
     rows = [
         Gate("groups", grouped or None, _group_text(grouped)),

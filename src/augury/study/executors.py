@@ -159,7 +159,7 @@ class _Shift:
         assert step is not None
         try:
             reason: str | None = worker.pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             worker.process.join()
             self.workers.remove(worker)
             code = worker.process.exitcode
