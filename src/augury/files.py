@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and text that is safe in them."""
 
 from __future__ import annotations
 
@@ -51,3 +51,13 @@ def fresh_folder(out: Path) -> Iterator[Path]:
         raise DataError(f"{out} cannot be written: {error.strerror}. Check space and rights.") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def formula_safe(text: str) -> str:
+    """Return text that a spreadsheet does not take for a formula.
+
+    Example:
+        >>> formula_safe("=cmd()"), formula_safe("nevus")
+        ("'=cmd()", 'nevus')
+    """
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -11,12 +11,11 @@ import numpy as np
 from PIL import Image
 
 from augury.errors import DataError, SettingsError
-from augury.files import fresh_folder
+from augury.files import formula_safe, fresh_folder
 from augury.generators import GENERATORS, Card, load_sampler
 from augury.images import ImageSet
 from augury.readers import read
 from augury.settings import nearest, parse_assignment
-from augury.study.table import text
 from augury.training import Run, choose_device
 
 MANIFEST = "manifest.csv"
@@ -128,7 +127,9 @@ def write_images(pool: ImageSet, folder: Path) -> None:
             path = f"{homes[label]}/{int(name.rpartition('/')[2]):06d}.png"
             (folder / homes[label]).mkdir(exist_ok=True)
             _image(pool.images[i].numpy()).save(folder / path)
-            writer.writerow([path, text(pool.classes[label]), pool.columns["seed"][i], pool.columns["maker"][i]])
+            writer.writerow(
+                [path, formula_safe(pool.classes[label]), pool.columns["seed"][i], pool.columns["maker"][i]]
+            )
 
 
 def _image(pixels: np.ndarray) -> Image.Image:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from augury.files import formula_safe
 from augury.images import ImageSet
 from augury.metrics.classification import METRICS, confusion, per_class, per_image_log_loss
 from augury.study.engine import Ran
@@ -97,7 +98,7 @@ def arms_row(arm: ArmResult) -> dict[str, str]:
     """Return one row of `results.csv`."""
     interval = arm.difference
     return {
-        **{name: text(str(getattr(arm, name) or "")) for name in FIRST_COLUMNS[:-1]},
+        **{name: formula_safe(str(getattr(arm, name) or "")) for name in FIRST_COLUMNS[:-1]},
         "uses_generated": number(int(arm.uses_generated)),
         **{name: number(getattr(arm, name)) for name in COUNT_COLUMNS},
         **{key: number(value) for key, value in arm.scores.items()},
@@ -118,8 +119,8 @@ def scores_csv(scored: Sequence[ScoredCell]) -> str:
     """Return every cell's scores as CSV, one row per classifier, arm and split."""
     rows = [
         {
-            "classifier": text(item.cell.classifier),
-            "arm": text(item.cell.arm.name),
+            "classifier": formula_safe(item.cell.classifier),
+            "arm": formula_safe(item.cell.arm.name),
             "repeat": str(item.cell.split.repeat),
             "fold": str(item.cell.split.fold),
             "inner": str(item.cell.split.inner),
@@ -130,11 +131,6 @@ def scores_csv(scored: Sequence[ScoredCell]) -> str:
         for item in scored
     ]
     return _csv(rows)
-
-
-def text(value: str) -> str:
-    """Return text that a spreadsheet does not take for a formula."""
-    return "'" + value if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def _csv(rows: Sequence[dict[str, str]]) -> str:
