@@ -98,9 +98,11 @@ def try_(
     fit: Annotated[Literal["stretch", "crop", "pad"], typer.Option(help="How other shapes are fitted.")] = "stretch",
     budget: Annotated[str, typer.Option(help="Longest time, such as 30m or 2h.")] = "",
     split: Annotated[Plan, typer.Option(help="Folds over all images, or the given parts.")] = "folds",
-    safe: Annotated[str, typer.Option(help="Augmentations that cannot change a label here.")] = "shift,rotate,crop",
+    safe: Annotated[
+        str, typer.Option(help="Harmless ones of shift, rotate, crop, flip, flip_vertical.")
+    ] = "shift,rotate,crop",
     positive: Annotated[str, typer.Option(help="Class whose sensitivity is reported.")] = "",
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of the classifier.")] = 300,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the classifier: 300, for quick 150.")] = None,
     seed: Seed = 0,
     out: Out = Path("augury-try"),
     jobs: Jobs = None,
@@ -317,6 +319,8 @@ def _conclude(finished: Finished, out: Path, as_json: bool) -> None:
         for line in outcome.verdict.details:
             stdout.print(escape(f"  {line}"))
         stdout.print(escape(f"report: {out / 'report.html'}"))
+    for note in outcome.notes:
+        stderr.print(escape(note))
     for failure in outcome.failures:
         stderr.print(escape(f"failed: {failure.step} ({failure.cells} cells): {failure.reason}"))
     if outcome.cells_failed:

@@ -56,6 +56,7 @@ def clean(images: ImageSet, *, given_split: bool, as_is: bool = False) -> Cleane
     twin_of = _across_parts(agreeing, images.parts) if given_split and images.parts is not None else {}
     gone = {row for rows in conflicts for row in rows} | twin_of.keys()
     kept = [row for row in range(len(images)) if row not in gone]
+    _check_nothing_vanished(images, kept, conflicts)
     joined, merged = _joined(images.take(kept)) if gone else _joined(images)
     return Cleaned(
         images=joined,
@@ -63,6 +64,17 @@ def clean(images: ImageSet, *, given_split: bool, as_is: bool = False) -> Cleane
         dropped=tuple((images.names[row], images.names[twin]) for row, twin in sorted(twin_of.items())),
         merged=merged,
     )
+
+
+def _check_nothing_vanished(images: ImageSet, kept: Sequence[int], conflicts: Sequence[tuple[int, ...]]) -> None:
+    left = {int(images.labels[row]) for row in kept}
+    for label, name in enumerate(images.classes):
+        if label not in left and images.counts()[label]:
+            rows = next(rows for rows in conflicts if any(int(images.labels[row]) == label for row in rows))
+            raise DataError(
+                f"every image of class {name!r} stands in another class, too, first: "
+                f"{' = '.join(images.names[row] for row in rows)}. Remove the wrong copies."
+            )
 
 
 def _twins(digests: Sequence[str]) -> list[tuple[int, ...]]:

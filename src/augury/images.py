@@ -63,6 +63,10 @@ class ImageSet:
             if column is not None and len(column) != len(self):
                 raise DataError(f"{name} must have {len(self)} entries, one per image. Got {len(column)}.")
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name}: {count}" for name, count in zip(self.classes, self.counts(), strict=True))
+        return f"ImageSet({len(self)} images {tuple(self.shape)}; {counts})"
+
     def __len__(self) -> int:
         return int(self.images.shape[0])
 

@@ -94,3 +94,8 @@ def test_the_conflicting_pair_of_breastmnist_is_set_aside(given_split):
     assert cleaned.set_aside == (("train/115", "test/76"),)
     assert len(cleaned.images) == len(images) - 2
     assert (cleaned.dropped, cleaned.merged, cleaned.images.groups) == ((), 0, None)
+
+
+def test_a_class_all_of_whose_images_stand_elsewhere_too_is_named():
+    with pytest.raises(DataError, match="every image of class 'y' stands in another class, too, first: a0 = a3"):
+        clean(image_set("abca", [0, 0, 0, 1]), given_split=False)

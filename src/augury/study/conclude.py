@@ -19,12 +19,14 @@ from augury.study.block import Block
 from augury.study.contrast import contrast, gates
 from augury.study.engine import Ran
 from augury.study.layout import Laid
-from augury.study.outcome import DataSummary, Failure, GeneratorResult, Outcome, PlanSummary
+from augury.study.outcome import ArmResult, DataSummary, Failure, GeneratorResult, Outcome, PlanSummary
 from augury.study.steps import FitGenerator, Step
 from augury.study.study import Cell, Study
 from augury.study.study_file import dump_study, kind_of
 from augury.study.summary import arm_results
 from augury.study.table import ScoredCell
+
+LITTLE = 0.1  # of the way from chance to perfection
 
 
 def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) -> Outcome:
@@ -36,6 +38,7 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
     study = laid.study
     blocks = [_block(laid, scored, named.name) for named in study.classifiers]
     checks = gates(blocks[0])
+    arms = tuple(row for block in blocks for row in arm_results(block))
     contrasts = [contrast(block, checks if block is blocks[0] else gates(block)) for block in blocks]
     if contrasts[0] is None:
         raise StepDiedError(_too_little(ran, len(laid.cells), len(scored)))
@@ -49,7 +52,7 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
         data=_data_summary(laid),
         plan=_plan_summary(laid),
         contrasts=tuple(c for c in contrasts if c is not None),
-        arms=tuple(row for block in blocks for row in arm_results(block)),
+        arms=arms,
         generators=tuple(_generator_results(laid, ran)),
         gates=checks,
         flaws=study.flaws,
@@ -57,8 +60,22 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
         failures=_failures(laid.cells, ran),
         cells_failed=len(laid.cells) - len(scored),
         cells=len(laid.cells),
-        settings=dump_study(study),
+        # the file's name only: a path may name a patient, and a report travels
+        settings=dump_study(study.replace(data=study.data.replace(source=Path(study.data.source).name))),
+        notes=nothing_learned(arms, blocks[0].metric, len(laid.images.classes)),
         environment=environment(device, study.threads),
+    )
+
+
+def nothing_learned(arms: Sequence[ArmResult], metric: str, classes: int) -> tuple[str, ...]:
+    """Say so when no arm scores clearly above chance, and there was nothing to gain or to lose."""
+    chance = {"auroc": 0.5, "balanced_accuracy": 1 / classes}.get(metric)
+    best = max(arm.scores[metric] for arm in arms)
+    if chance is None or not best < chance + LITTLE * (1 - chance):
+        return ()
+    return (
+        f"No arm scores clearly above chance ({chance:.3f}; the best has {best:.3f}): the classifier has learned "
+        "little, so the comparison says little. Give it more steps, larger images or more of them.",
     )
 
 

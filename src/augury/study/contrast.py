@@ -148,7 +148,7 @@ def _copycat(block: Block, arm: ArmPlan) -> Gate:
     a, b = block.scores(arm.name), block.scores(twin_name(arm))
     units = sorted(set(a) & set(b))
     if len(units) < FEWEST_SPLITS:
-        return Gate(name, None, "not checked: too few splits have both the copies and plain oversampling")
+        return Gate(name, None, f"not checked: it takes {FEWEST_SPLITS} splits, and {len(units)} have a result")
     passed, probability = copycat_gate([a[u] for u in units], [b[u] for u in units], block.ratio, block.study.rope)
     if passed:
         text = f"copies of real images do as well as plain oversampling (P of a difference: {probability:.3f})."

@@ -114,9 +114,10 @@ def fit_into(
             return laid, need, tuple(left_out)
         smaller, what = _smaller(study)
         if smaller is None:
+            other = "" if study.exploratory else " --preset quick takes less."
             raise SettingsError(
                 f"the smallest form of this study needs about {in_words(need.seconds)}, and the budget is "
-                f"{in_words(seconds)}. Raise --budget, lower --size or --steps, or take --preset quick."
+                f"{in_words(seconds)}. Raise --budget, or lower --size or --steps.{other}"
             )
         study = smaller
         left_out.append(what)

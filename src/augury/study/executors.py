@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -92,9 +94,23 @@ class FreshProcesses:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, root, self.device, self.threads), daemon=True)
-        process.start()
+        with _deaf_to_ctrl_c():
+            process.start()
         theirs.close()
         return _Worker(process, ours)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Start processes that do not hear Ctrl-C, not even while they import: their parent does, and ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    found = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, found)
 
 
 @dataclass
@@ -181,12 +197,9 @@ def _serve(pipe: Connection, root: Path, device: str, threads: int) -> None:
     while True:
         try:
             step: Step = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
-        try:
-            pipe.send(attempt(step, work))
-        except KeyboardInterrupt:  # Ctrl-C reaches the whole group; the parent reports it
-            return
+        pipe.send(attempt(step, work))
 
 
 def _die_with_parent() -> None:

@@ -14,6 +14,7 @@ from augury.study.layout import Laid, lay_out
 from augury.study.outcome import Outcome
 from augury.study.store import FolderStore, open_store
 from augury.study.study import Study
+from augury.study.study_file import dump_study
 from augury.study.table import ScoredCell, results_csv, score, scores_csv
 from augury.training import choose_device
 
@@ -31,7 +32,7 @@ class Finished:
         """Write `results.csv`, `scores.csv` and the resolved `study.toml`."""
         write_whole(folder / "results.csv", results_csv(self.outcome))
         write_whole(folder / "scores.csv", scores_csv(self.scored))
-        write_whole(folder / "study.toml", self.outcome.settings)
+        write_whole(folder / "study.toml", dump_study(self.laid.study))
 
 
 def run(
@@ -85,7 +86,9 @@ def collect(study: Study, store: Path) -> Finished:
         StepDiedError: If too little is there.
     """
     if not store.is_dir():
-        raise DataError(f"the store of a study that has run was expected at {store}. Got nothing: run it first.")
+        raise DataError(
+            f"the store of a study that has run was expected at {store}. Got nothing: run it, or name its --store."
+        )
     laid = lay_out(study, FolderStore(store, "cpu"))
     missing = frozenset(step.key for step in laid.plan().steps)
     return _finish(laid, Ran((), (), missing), "cpu")

@@ -133,7 +133,7 @@ class FolderStore:
             held.acquire()
         except Timeout:
             raise StoreBusyError(
-                f"another run is using the store {self.root}. Wait for it, or give this one --store of its own."
+                f"another run is using the store {self.root}. Wait for it, or give this one another folder (-o)."
             ) from None
         try:
             self.sweep()

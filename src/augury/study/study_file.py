@@ -21,7 +21,7 @@ Made = TypeVar("Made")
 TABLES = ("data", "split", "generators", "classifiers", "arms")
 
 
-def load_study(path: Path, *, allow_plugins: bool = False) -> Study:
+def load_study(path: str | Path, *, allow_plugins: bool = False) -> Study:
     """Read a study file.
 
     Args:
@@ -31,6 +31,7 @@ def load_study(path: Path, *, allow_plugins: bool = False) -> Study:
     Raises:
         SettingsError: If the file is missing, or a setting is unknown, wrong or missing. The message says where.
     """
+    path = Path(path)
     study = study_from(read_toml(path), allow_plugins=allow_plugins)
     source = study.data.source
     if source == "digits" or Path(source).is_absolute():

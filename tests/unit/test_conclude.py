@@ -1,0 +1,22 @@
+from dataclasses import replace
+
+import pytest
+
+from augury.study.conclude import nothing_learned
+from outcomes import arms
+
+
+def scored(score, metric):
+    return [replace(arm, scores={metric: score}) for arm in arms(("a", "b", "c"), "auroc")]
+
+
+@pytest.mark.parametrize(("metric", "score"), [("auroc", 0.54), ("balanced_accuracy", 0.39)])
+def test_a_classifier_that_has_learned_nothing_is_named(metric, score):
+    (note,) = nothing_learned(scored(score, metric), metric, 3)
+    assert note.startswith("No arm scores clearly above chance (0.")
+    assert f"the best has {score:.3f}" in note
+
+
+@pytest.mark.parametrize(("metric", "score"), [("auroc", 0.56), ("balanced_accuracy", 0.41), ("mcc", 0.0)])
+def test_one_that_has_learned_something_is_not(metric, score):
+    assert nothing_learned(scored(score, metric), metric, 3) == ()
