@@ -36,13 +36,13 @@ def clean(images: ImageSet, *, given_split: bool, as_is: bool = False) -> Cleane
         as_is: Leave everything as it is: a declared flaw.
 
     Raises:
-        DataError: If the given parts are to be used and there are none.
+        DataError: If the given parts are to be used and there are none, or a class loses all its images.
 
     Example:
         >>> import torch
         >>> from augury.images import real_set
-        >>> twins = real_set(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]), ["a", "b"])
-        >>> clean(twins, given_split=False).set_aside
+        >>> pictures = torch.tensor([0, 0, 1, 2], dtype=torch.uint8).view(4, 1, 1, 1).repeat(1, 1, 8, 8)
+        >>> clean(real_set(pictures, torch.tensor([0, 1, 0, 1]), ["a", "b"]), given_split=False).set_aside
         (('0', '1'),)
     """
     if given_split and images.parts is None:
