@@ -20,3 +20,9 @@ def test_a_classifier_that_has_learned_nothing_is_named(metric, score):
 @pytest.mark.parametrize(("metric", "score"), [("auroc", 0.56), ("balanced_accuracy", 0.41), ("mcc", 0.0)])
 def test_one_that_has_learned_something_is_not(metric, score):
     assert nothing_learned(scored(score, metric), metric, 3) == ()
+
+
+def test_an_arm_without_a_score_does_not_hide_that_nothing_was_learned():
+    failed, *others = scored(0.5, "auroc")
+    failed = replace(failed, splits=0, scores={"auroc": float("nan")})
+    assert len(nothing_learned([failed, *others], "auroc", 2)) == 1

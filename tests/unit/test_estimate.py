@@ -69,3 +69,12 @@ def test_a_budget_that_nothing_fits_is_refused_with_the_time_it_takes():
     study = toy().replace(split=toy().split.replace(repeats=FEWEST_REPEATS))
     with pytest.raises(SettingsError, match="the smallest form of this study needs about"):
         fit_into(study, MemoryStore(), 0.001, jobs=1, device="cpu")
+
+
+def test_a_budget_hashes_the_images_once(monkeypatch):
+    hashed = []
+    monkeypatch.setattr("augury.study.layout.content_digest", lambda source: hashed.append(source) or "digest")
+    monkeypatch.setattr("augury.study.estimate.Stopwatch.seconds", lambda self, recipe: 1.0)
+    _, _, left_out = fit_into(demo(), MemoryStore(), 150, jobs=1, device="cpu")
+    assert len(left_out) > 1
+    assert hashed == ["digits"]

@@ -70,8 +70,8 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
 def nothing_learned(arms: Sequence[ArmResult], metric: str, classes: int) -> tuple[str, ...]:
     """Say so when no arm scores clearly above chance, and there was nothing to gain or to lose."""
     chance = {"auroc": 0.5, "balanced_accuracy": 1 / classes}.get(metric)
-    best = max(arm.scores[metric] for arm in arms)
-    if chance is None or not best < chance + LITTLE * (1 - chance):
+    best = max((arm.scores[metric] for arm in arms if arm.splits), default=1.0)  # an arm without splits has no score
+    if chance is None or best >= chance + LITTLE * (1 - chance):
         return ()
     return (
         f"No arm scores clearly above chance ({chance:.3f}; the best has {best:.3f}): the classifier has learned "

@@ -107,8 +107,8 @@ def fit_into(
         SettingsError: If not even the smallest form fits.
     """
     left_out: list[str] = []
+    laid = lay_out(study, store)
     while True:
-        laid = lay_out(study, store)
         need = estimate(laid, jobs=jobs, device=device)
         if need.seconds <= seconds:
             return laid, need, tuple(left_out)
@@ -119,7 +119,7 @@ def fit_into(
                 f"the smallest form of this study needs about {in_words(need.seconds)}, and the budget is "
                 f"{in_words(seconds)}. Raise --budget, or lower --size or --steps.{other}"
             )
-        study = smaller
+        study, laid = smaller, laid.of(smaller)
         left_out.append(what)
 
 

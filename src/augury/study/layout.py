@@ -37,6 +37,10 @@ class Laid:
         """Return what is missing."""
         return plan(self.targets(), self.store)
 
+    def of(self, study: Study) -> Laid:
+        """Lay out another study of the same images, without reading or hashing them again."""
+        return replace(self, study=study, cells=cells(study, self.read, self.images))
+
     def describe(self) -> tuple[str, ...]:
         """Say what was read, what was set right, and which arms will run on which splits."""
         study, images, split = self.study, self.images, self.study.split
