@@ -22,7 +22,8 @@ def test_one_that_has_learned_something_is_not(metric, score):
     assert nothing_learned(scored(score, metric), metric, 3) == ()
 
 
-def test_an_arm_without_a_score_does_not_hide_that_nothing_was_learned():
-    failed, *others = scored(0.5, "auroc")
+@pytest.mark.parametrize(("score", "notes"), [(0.5, 1), (0.9, 0)])
+def test_an_arm_without_a_score_changes_nothing(score, notes):
+    failed, *others = scored(score, "auroc")
     failed = replace(failed, splits=0, scores={"auroc": float("nan")})
-    assert len(nothing_learned([failed, *others], "auroc", 2)) == 1
+    assert len(nothing_learned([failed, *others], "auroc", 2)) == notes
