@@ -87,7 +87,7 @@ def nearest_class(images: ImageSet, centres: Tensor) -> Tensor:
 
 def contents(images: ImageSet) -> dict[str, Any]:
     """Return all that is in an image set, in a form that `==` compares."""
-    values = {f.name: getattr(images, f.name) for f in dataclasses.fields(images)}
+    values = {f.name: getattr(images, f.name) for f in dataclasses.fields(images)} | {"images": images.images[:]}
     return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in values.items()}
 
 

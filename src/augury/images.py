@@ -1,4 +1,4 @@
-"""The image set: uint8 pixels, labels, names, groups and digests, memory-mapped when it comes from a store."""
+"""The image set: uint8 pixels, labels, names, groups and digests. The pixels of a large set stay on disk."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 
 from augury.errors import DataError
+from augury.stored import StoredPixels, open_pixels, save_pixels, take
+
+__all__ = ["PARTS", "ImageSet", "StoredPixels", "pixel_digest", "real_set"]
 
 PARTS = ("train", "val", "test")
 
@@ -24,7 +27,8 @@ class ImageSet:
     """Labelled images of one size.
 
     Attributes:
-        images: uint8 (N, C, H, W), 0..255; may be memory-mapped.
+        images: uint8 (N, C, H, W), 0..255: a tensor, or, above 128 MB, pixels that stay on disk. Indexed alike, and
+            `images[rows]` is a tensor of either.
         labels: int64 (N,), 0..K-1.
         classes: K names, in label order.
         names: N names: the path in the folder, or `<maker>/<class>/<index>`.
@@ -39,7 +43,7 @@ class ImageSet:
         DataError: If shapes, types or lengths do not agree.
     """
 
-    images: Tensor
+    images: Tensor | StoredPixels
     labels: Tensor
     classes: tuple[str, ...]
     names: tuple[str, ...]
@@ -91,7 +95,10 @@ class ImageSet:
         return tuple(torch.bincount(self.labels, minlength=len(self.classes)).tolist())
 
     def take(self, index: Sequence[int] | np.ndarray | Tensor) -> ImageSet:
-        """Return the images at some positions, in that order, or those that a mask marks; pixels are copied."""
+        """Return the images at some positions, in that order, or those that a mask marks.
+
+        Pixels are copied, unless they lie on disk and are many: then they stay there.
+        """
         positions = np.asarray(index)
         if positions.dtype == np.bool_:  # as positions, True and False would mean the images 1 and 0
             positions = np.flatnonzero(positions)
@@ -99,7 +106,7 @@ class ImageSet:
         chosen = rows.tolist()
         return dataclasses.replace(
             self,
-            images=self.images[rows],
+            images=take(self.images, rows),
             labels=self.labels[rows],
             synthetic=self.synthetic[rows],
             names=tuple(self.names[i] for i in chosen),
@@ -115,20 +122,23 @@ class ImageSet:
 
     def save(self, folder: Path) -> None:
         """Write `images.npy` and `set.json` into a folder."""
-        np.save(folder / "images.npy", self.images.numpy(), allow_pickle=False)
+        save_pixels(self.images, folder / "images.npy")
         rest = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "images"}
         rest |= {"labels": self.labels.tolist(), "synthetic": self.synthetic.tolist(), "seen": sorted(self.seen)}
         rest["columns"] = {name: list(values) for name, values in self.columns.items()}
         (folder / "set.json").write_text(json.dumps(rest), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> ImageSet:
-        """Open a saved image set; the pixels stay on disk until they are used."""
-        # mode "c": pages are read when touched, and torch gets a writable buffer that never reaches the file
-        pixels = np.load(folder / "images.npy", mmap_mode="c", allow_pickle=False)
+    def load(cls, folder: Path, *, lazily: bool = False) -> ImageSet:
+        """Open a saved image set; the pixels stay on disk until they are used.
+
+        Args:
+            folder: Where it was saved.
+            lazily: Leave the pixels on disk, however few they are: for one of many sets that are to be joined.
+        """
         rest = json.loads((folder / "set.json").read_text(encoding="utf-8"))
         return cls(
-            images=torch.from_numpy(pixels),
+            images=open_pixels(folder / "images.npy", lazily),
             labels=torch.tensor(rest["labels"], dtype=torch.int64),
             synthetic=torch.tensor(rest["synthetic"], dtype=torch.bool),
             classes=tuple(rest["classes"]),
@@ -142,7 +152,7 @@ class ImageSet:
 
 
 def real_set(
-    images: Tensor,
+    images: Tensor | StoredPixels,
     labels: Tensor,
     classes: Sequence[str],
     *,
@@ -151,10 +161,10 @@ def real_set(
     groups: Sequence[str] | None = None,
     parts: Sequence[str] | None = None,
 ) -> ImageSet:
-    """Build an image set of real images from tensors.
+    """Build an image set of real images.
 
     Args:
-        images: uint8 (N, C, H, W).
+        images: uint8 (N, C, H, W): a tensor, or `StoredPixels(memmap)` for pixels that are to stay in a file.
         labels: int64 (N,).
         classes: K class names.
         names: N names; default `0`, `1`, ...
@@ -181,5 +191,7 @@ def real_set(
 
 def pixel_digest(pixels: np.ndarray) -> str:
     """Return the SHA-256 of an image's shape and pixels: uint8 (C, H, W)."""
-    header = f"{pixels.dtype}:{pixels.shape}:".encode()
-    return hashlib.sha256(header + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    hasher = hashlib.sha256(f"{pixels.dtype}:{pixels.shape}:".encode())
+    # colours last, as decoders lay them out: nothing is copied for it
+    hasher.update(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)).data)
+    return hasher.hexdigest()

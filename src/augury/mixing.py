@@ -16,10 +16,11 @@ from torch import Tensor
 from augury.errors import DataError, SettingsError
 from augury.images import ImageSet
 from augury.seeds import generator_for
+from augury.stored import StoredPixels, in_chunks, join, take
 from augury.training import Batch, Draw, to_float
 
 DEFAULT_MAX_SHARE = 0.5
-ON_DEVICE_BYTES = 2 * 1024**3  # a larger set stays memory-mapped, and its batches travel one by one
+ON_DEVICE_BYTES = 2 * 1024**3  # a larger set stays where it is, and its batches travel one by one
 
 
 def mix(train: ImageSet, pool: ImageSet | None, counts: Sequence[int]) -> ImageSet:
@@ -45,7 +46,7 @@ def mix(train: ImageSet, pool: ImageSet | None, counts: Sequence[int]) -> ImageS
             f"the pool must have the classes and the size of the real images, {train.classes} {train.shape}. "
             f"Got {pool.classes} {pool.shape}."
         )
-    return _join(train, pool.take(_first_of_each(pool, counts)))
+    return _join(train, pool, _first_of_each(pool, counts))
 
 
 def _first_of_each(pool: ImageSet, counts: Sequence[int]) -> Tensor:
@@ -61,18 +62,20 @@ def _first_of_each(pool: ImageSet, counts: Sequence[int]) -> Tensor:
     return torch.cat(chosen)
 
 
-def _join(train: ImageSet, kept: ImageSet) -> ImageSet:
+def _join(train: ImageSet, pool: ImageSet, chosen: Tensor) -> ImageSet:
+    names = tuple(pool.names[i] for i in chosen.tolist())
+    rows = torch.cat([torch.arange(len(train)), len(train) + chosen])
     return replace(
         train,
-        images=torch.cat([train.images, kept.images]),
-        labels=torch.cat([train.labels, kept.labels]),
-        synthetic=torch.cat([train.synthetic, kept.synthetic]),
-        names=train.names + kept.names,
-        digests=train.digests + kept.digests,
-        groups=None if train.groups is None else train.groups + kept.names,
+        images=take(join([train.images, pool.images]), rows),  # taken last: of many images nothing is copied at all
+        labels=torch.cat([train.labels, pool.labels[chosen]]),
+        synthetic=torch.cat([train.synthetic, pool.synthetic[chosen]]),
+        names=train.names + names,
+        digests=train.digests + tuple(pool.digests[i] for i in chosen.tolist()),
+        groups=None if train.groups is None else train.groups + names,
         parts=None,
         columns={},
-        seen=train.seen | kept.seen,
+        seen=train.seen | pool.seen,
     )
 
 
@@ -177,19 +180,27 @@ class Uniform:
 
 
 class Pixels:
-    """The images of a set as batches on a device; a set that fits is moved there once."""
+    """The images of a set as batches on a device; a set that fits into a GPU is moved there once."""
 
     def __init__(self, images: ImageSet, device: str) -> None:
         fits = images.images.numel() <= ON_DEVICE_BYTES
         self.home = device if fits else "cpu"
         self.device = device
-        self.images = images.images.to(self.home)
+        self.images = images.images if self.home == "cpu" else _moved(images.images, self.home)
         self.labels = images.labels.to(self.home)
 
     def batch(self, index: Tensor) -> Batch:
         """Return the images at some positions, as floats in -1..1."""
         rows = index.to(self.home)
         return Batch(to_float(self.images[rows].to(self.device)), self.labels[rows].to(self.device))
+
+
+def _moved(images: Tensor | StoredPixels, device: str) -> Tensor:
+    moved, start = torch.empty(images.shape, dtype=torch.uint8, device=device), 0
+    for chunk in in_chunks(images):
+        moved[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    return moved
 
 
 def _walk(n: int, start: int, count: int, seed: int, name: str) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from augury.errors import LeakError
 from augury.images import ImageSet
 from augury.settings import Recipe
+from augury.stored import StoredPixels
 from augury.training import Run
 
 GENERATOR_SEES_TEST = "generator_sees_test"
@@ -113,11 +114,11 @@ class Predictor(ABC):
     trained: Trained
 
     @abstractmethod
-    def probabilities(self, images: Tensor) -> np.ndarray:
+    def probabilities(self, images: Tensor | StoredPixels) -> np.ndarray:
         """Map uint8 (N, C, H, W) to float32 (N, K); rows sum to 1."""
 
     @abstractmethod
-    def features(self, images: Tensor) -> np.ndarray:
+    def features(self, images: Tensor | StoredPixels) -> np.ndarray:
         """Map uint8 (N, C, H, W) to float32 (N, D)."""
 
     @abstractmethod

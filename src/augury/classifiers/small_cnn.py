@@ -19,10 +19,12 @@ from augury.images import ImageSet
 from augury.mixing import DEFAULT_MAX_SHARE, Mixture
 from augury.networks.small_cnn import SmallCNN
 from augury.seeds import guarded, seed_for
-from augury.training import Average, Draw, Run, autocast, learn, load_weights, to_float, warm_up_then_cosine
+from augury.stored import StoredPixels
+from augury.training import Average, Batch, Draw, Run, autocast, learn, load_weights, to_float, warm_up_then_cosine
 
 WEIGHTS, RECORD = "weights.pt", "predictor.json"
 PREDICTION_BATCH = 256
+PREDICTION_PIXELS = PREDICTION_BATCH * 64 * 64  # per channel; images over 64 pixels go in smaller batches
 
 
 class SmallCNNClassifier(Classifier):
@@ -118,15 +120,18 @@ class SmallCNNLearner:
         """Take one step."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate * warm_up_then_cosine(step, self.recipe.steps)
-        batch = draw(self.recipe.batch)
-        images = self.recipe.augment.apply(batch.images).contiguous(memory_format=torch.channels_last)
+        batch = self._prepare(draw(self.recipe.batch))
         with autocast(self.device):
-            loss = F.cross_entropy(self.network(images), batch.labels)
+            loss = F.cross_entropy(self.network(batch.images), batch.labels)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
         self.average.update(step)
         return {"cross-entropy": loss.detach()}
+
+    def _prepare(self, batch: Batch) -> Batch:
+        images = self.recipe.augment.apply(batch.images)
+        return Batch(images.contiguous(memory_format=torch.channels_last), batch.labels)
 
     def state(self) -> dict[str, Any]:
         """Return network, average and optimiser."""
@@ -150,18 +155,20 @@ class SmallCNNPredictor(Predictor):
         self.recipe, self.trained, self.device = recipe, trained, device
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()
 
-    def probabilities(self, images: Tensor) -> np.ndarray:
+    def probabilities(self, images: Tensor | StoredPixels) -> np.ndarray:
         """Map uint8 (N, C, H, W) to float32 (N, K); rows sum to 1."""
         return self._map(images, lambda batch: self.network(batch).softmax(1), self.trained.classes)
 
-    def features(self, images: Tensor) -> np.ndarray:
+    def features(self, images: Tensor | StoredPixels) -> np.ndarray:
         """Map uint8 (N, C, H, W) to float32 (N, 4 * width)."""
         return self._map(images, self.network.features, 4 * self.recipe.width)
 
     @torch.no_grad()
-    def _map(self, images: Tensor, function: Any, width: int) -> np.ndarray:
+    def _map(self, images: Tensor | StoredPixels, function: Any, width: int) -> np.ndarray:
         # float32 throughout: probabilities are stored and compared
-        rows = [function(self._prepare(batch)).cpu().numpy() for batch in images.split(PREDICTION_BATCH)]
+        H, W = images.shape[-2:]
+        size = max(1, min(PREDICTION_BATCH, PREDICTION_PIXELS // (H * W)))
+        rows = [function(self._prepare(batch)).cpu().numpy() for batch in images.split(size)]
         return np.concatenate(rows) if rows else np.empty((0, width), dtype=np.float32)
 
     def _prepare(self, batch: Tensor) -> Tensor:

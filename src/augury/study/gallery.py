@@ -7,12 +7,16 @@ import torch
 from torch import Tensor
 
 from augury.images import ImageSet
+from augury.stored import StoredPixels, in_chunks
 from augury.study.outcome import ClassGallery, Gallery
 from augury.study.run import Finished
 from augury.study.steps import FitGenerator
 
 SHOWN = 8  # images per class and kind
 COMPARED = 500  # real images whose nearest neighbour is looked for, to say what is usual
+COMPARED_PIXELS = (
+    COMPARED * 3 * 64 * 64
+)  # of larger images they are fewer: it would take minutes, and a median needs few
 
 
 def galleries(finished: Finished) -> tuple[Gallery, ...]:
@@ -33,20 +37,21 @@ def _gallery(finished: Finished, name: str, fit: FitGenerator, train: ImageSet) 
     classes = []
     for label in range(len(train.classes)):
         drawn = sampler.draw_rows([label] * SHOWN, list(range(SHOWN)), seed=fit.seed).images
-        classes.append(class_gallery(train.classes[label], train.of_class(label).images, drawn))
+        classes.append(class_gallery(train.classes[label], train.of_class(label).images, drawn[:]))
     return Gallery(name, fit.generator.contains_training_images, tuple(classes))
 
 
-def class_gallery(name: str, real: Tensor, drawn: Tensor) -> ClassGallery:
+def class_gallery(name: str, real: Tensor | StoredPixels, drawn: Tensor) -> ClassGallery:
     """Build the gallery of one class.
 
     Args:
         name: The class.
-        real: uint8 (R, C, H, W), all real training images of the class.
+        real: uint8 (R, C, H, W), on disk or not: all real training images of the class.
         drawn: uint8 (n, C, H, W).
     """
     distances = rms_distances(drawn, real)
-    among = rms_distances(real[:COMPARED], real).fill_diagonal_(torch.inf)
+    compared = max(SHOWN, min(COMPARED, COMPARED_PIXELS // real.shape[1:].numel()))
+    among = rms_distances(real[:compared], real).fill_diagonal_(torch.inf)
     return ClassGallery(
         name=name,
         real=real[:SHOWN].numpy(),
@@ -57,8 +62,12 @@ def class_gallery(name: str, real: Tensor, drawn: Tensor) -> ClassGallery:
     )
 
 
-def rms_distances(a: Tensor, b: Tensor) -> Tensor:
+def rms_distances(a: Tensor, b: Tensor | StoredPixels) -> Tensor:
     """Return the root mean squared pixel differences (A, B), 0..255, between two stacks of uint8 images."""
-    flat_a, flat_b = a.flatten(1).float(), b.flatten(1).float()
-    distances: Tensor = torch.cdist(flat_a, flat_b, compute_mode="donot_use_mm_for_euclid_dist")
-    return distances.div(flat_a.shape[1] ** 0.5)
+    flat, start = a.flatten(1).float(), 0
+    distances = torch.empty(len(a), len(b))  # small tensors made between large ones would keep their memory in pieces
+    for chunk in in_chunks(b):
+        others, stop = chunk.flatten(1).float(), start + len(chunk)
+        distances[:, start:stop] = torch.cdist(flat, others, compute_mode="donot_use_mm_for_euclid_dist")
+        start = stop
+    return distances.div_(flat.shape[1] ** 0.5)
