@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from augury.errors import DataError
 from augury.study.steps import Step, Work, where
 
@@ -73,6 +76,38 @@ class DiesSaving(Toy):
     def save(self, value: Any, folder: Path) -> None:
         super().save(value, folder)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class SavesMuch(Toy):
+    """Writes a megabyte, in the way that the first word of its name says."""
+
+    def save(self, value: Any, folder: Path) -> None:
+        size = 1 << 20
+        if self.name.startswith("numpy"):
+            np.save(folder / "much.npy", np.zeros(size, dtype=np.uint8))
+        elif self.name.startswith("torch"):
+            torch.save(torch.zeros(size, dtype=torch.uint8), folder / "much.pt")
+        else:
+            (folder / "much").write_bytes(bytes(size))
+        super().save(value, folder)
+
+
+class ChecksMuchIn(Toy):
+    """Writes a checkpoint of a megabyte."""
+
+    def number(self, work: Work) -> int:
+        folder = work.folder_of(self)
+        assert folder is not None
+        folder.mkdir(parents=True)
+        torch.save(torch.zeros(1 << 20, dtype=torch.uint8), folder / "checkpoint.tmp")
+        return super().number(work)
+
+
+class OutOfMemoryScore(Toy):
+    """Makes how soon the system would end its process for want of memory."""
+
+    def number(self, work: Work) -> int:
+        return int(Path("/proc/self/oom_score_adj").read_text())
 
 
 class KeepsCheckpoint(Toy):

@@ -6,6 +6,7 @@
     ├── LeakError        an image that was seen in training is about to be scored
     ├── TrainingError    a training that diverged
     ├── StoreBusyError   another run holds the store
+    ├── StoreFullError   the store takes no more results
     └── StepDiedError    a step's process ended without a result
 
 Every message says what was expected, what came, and what to do about it.
@@ -34,6 +35,10 @@ class TrainingError(AuguryError):
 
 class StoreBusyError(AuguryError):
     """Another run holds the store."""
+
+
+class StoreFullError(AuguryError):
+    """The store takes no more results: no space, a limit on file sizes, or no right to write."""
 
 
 class StepDiedError(AuguryError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,8 +12,8 @@ from pathlib import Path
 from augury.errors import DataError
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under its name only when all of it is there.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file under its name only when all of it is there.
 
     Raises:
         DataError: If it cannot be written.
@@ -21,7 +22,8 @@ def write_whole(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # a file name that is not valid Unicode holds surrogates, which UTF-8 cannot write
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+        data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+        partial.write_bytes(data)
         partial.replace(path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from None
@@ -38,10 +40,12 @@ def fresh_folder(out: Path) -> Iterator[Path]:
         DataError: If the name is taken or cannot be written.
     """
     out = out.absolute()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists already. Name another folder, or remove it.")
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    made: tuple[Path, ...] = ()
     try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise DataError(f"{out} exists already. Name another folder, or remove it.")
+        made = tuple(folder for folder in out.parents if not folder.exists())
         partial.mkdir(parents=True)
         yield partial
         if out.exists():
@@ -51,6 +55,9 @@ def fresh_folder(out: Path) -> Iterator[Path]:
         raise DataError(f"{out} cannot be written: {error.strerror}. Check space and rights.") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):  # the one that holds the result is not empty, and stays
+                folder.rmdir()
 
 
 def formula_safe(text: str) -> str:
@@ -61,3 +68,17 @@ def formula_safe(text: str) -> str:
         ("'=cmd()", 'nevus')
     """
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def printable(text: str) -> str:
+    r"""Return text that does nothing to a terminal but stand there: control characters become their escapes.
+
+    So do line breaks, marks that turn the direction of writing, and halves of characters, which cannot be printed.
+
+    Example:
+        >>> printable("nevus\x1b[2J\n")
+        'nevus\\x1b[2J\\n'
+    """
+    unsafe = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    escaped = (c.encode("unicode_escape").decode("ascii") if unicodedata.category(c) in unsafe else c for c in text)
+    return "".join(escaped)

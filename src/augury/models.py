@@ -14,7 +14,7 @@ from augury.errors import DataError, SettingsError
 from augury.files import formula_safe, fresh_folder
 from augury.generators import GENERATORS, Card, load_sampler
 from augury.images import ImageSet
-from augury.readers import read
+from augury.readers import ReadSettings, read_source
 from augury.settings import nearest, parse_assignment
 from augury.training import Run, choose_device
 
@@ -27,7 +27,7 @@ def fit_model(
     settings: Sequence[str],
     out: Path,
     *,
-    size: int | None = None,
+    how: ReadSettings | None = None,
     part: str = "all",
     seed: int = 0,
     device: str = "auto",
@@ -36,11 +36,11 @@ def fit_model(
     """Fit a generator and write it into a new folder.
 
     Args:
-        data: Folder, .npz file or `digits`.
+        data: What `augury.read` takes.
         generator: A kind.
         settings: `name=value` texts.
         out: The folder; it must not exist, or be empty.
-        size: Side in pixels, or None: as they are, at most 64.
+        how: How the images are read; None: as they are, at most 64 x 64.
         part: `all` images, or `train`: the given training part only.
         seed: Seed of the fit.
         device: `auto`, `cpu` or `cuda`.
@@ -55,7 +55,9 @@ def fit_model(
     recipe = GENERATORS[generator](**dict(parse_assignment(entry) for entry in settings))
     where = choose_device(device)
     with fresh_folder(out) as folder:
-        sampler = recipe.fit(_part(read(data, size=size or "auto"), part), Run(seed, where, on_step=on_step))
+        sampler = recipe.fit(
+            _part(read_source(data, how or ReadSettings()).images, part), Run(seed, where, on_step=on_step)
+        )
         sampler.save(folder)
     return sampler.card
 

@@ -51,6 +51,10 @@ class Bar(Progress):
             about = f", about {in_words(left)} left" if left else ""
             self.console.print(f"{self.seen * 100 // self.total} % done{about}")
 
+    def on_image(self, done: int, in_all: int) -> None:
+        """Show the images of a source that is read."""
+        self.bars.update(self.task, completed=done, total=in_all, description="reading images")
+
     def on_step(self, done: int, in_all: int) -> None:
         """Show the optimiser steps of a single fit."""
         self.bars.update(self.task, completed=done, total=in_all, description="fitting")

@@ -94,6 +94,8 @@ def to_toml(settings: dict[str, Any]) -> str:
 
 def nearest(name: str, names: list[str]) -> str:
     """Return `: did you mean 'x'?` for the nearest of some names, or a list of all."""
+    if not names:
+        return ". There are none."
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f": did you mean {close[0]!r}?" if close else f". Expected one of: {', '.join(names)}."
 

@@ -1,15 +1,20 @@
 """A run that is stopped again and again, by Ctrl-C and by the system, and goes on from where it was."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from augury import study
+from augury.study.journal import read_history
 from augury.study.table import results_csv
 
 STUDY = """
@@ -114,3 +119,103 @@ def test_a_second_run_makes_no_step(disturbed, undisturbed, monkeypatch, capsys)
     assert done(folder / "out" / "store") == before
     assert (folder / "out" / "results.csv").read_bytes() == undisturbed[0]
     assert Path("out", "report.html").exists()
+
+
+# ---- killed at random moments
+
+
+KILLS = 30
+TWO = [*COMMAND[:-3], "2", *COMMAND[-2:]]
+
+
+@dataclass
+class Killed:
+    """One run that was killed: its processes' group, whether all of them were, and the steps before and after."""
+
+    group: int
+    whole: bool
+    before: int
+    after: int
+
+    def phase(self, total):
+        """Return where the run was."""
+        if self.after == total:
+            return "end"
+        return "steps" if self.after > self.before else "start"
+
+
+def moments(total):
+    """Draw how many steps are waited for, and how long after that."""
+    draw = random.Random(7)
+    for kill in range(KILLS - 4):
+        share = (kill + draw.random()) / KILLS
+        yield (0, draw.uniform(0, 3)) if kill % 3 == 0 else (round(share * total), draw.uniform(0, 0.1))
+    yield from ((total, draw.uniform(0, 3)) for _ in range(4))  # while it scores, decides and writes the report
+
+
+def killed(folder, total, steps, delay, whole):
+    """Run until so many steps are done and a while longer; kill the run, alone or with all its processes."""
+    store = folder / "out" / "store"
+    before = len(done(store))
+    awaited = min(total, max(steps, before + 1)) if steps else 0
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    with subprocess.Popen(TWO, cwd=folder, **quiet) as process:
+        end = time.monotonic() + PATIENCE
+        while len(done(store)) < awaited and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.002)
+        time.sleep(delay)
+        with suppress(ProcessLookupError):  # it may have come to its end
+            (os.killpg if whole else os.kill)(process.pid, signal.SIGKILL)
+    return Killed(process.pid, whole, before, len(done(store)))
+
+
+@pytest.fixture(scope="module")
+def killed_often(tmp_path_factory, undisturbed):
+    """Kill runs at random moments, then let one finish."""
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "study.toml").write_text(STUDY)
+    total = len(undisturbed[1])
+    kills = [killed(folder, total, *moment, whole=kill % 2 == 0) for kill, moment in enumerate(moments(total))]
+    finished = subprocess.run(TWO, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+    return folder, kills, finished
+
+
+@pytest.mark.slow
+def test_the_kills_hit_a_run_at_its_start_in_its_middle_and_at_its_end(killed_often, undisturbed):
+    phases = Counter(kill.phase(len(undisturbed[1])) for kill in killed_often[1])
+    assert phases["start"] >= 5
+    assert phases["steps"] >= 10
+    assert phases["end"] >= 3
+    assert {kill.whole for kill in killed_often[1] if kill.phase(len(undisturbed[1])) == "steps"} == {True, False}
+
+
+def lives(group):
+    """Tell whether a process of a group is still there."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, 0)
+        return True
+    return False
+
+
+@pytest.mark.slow
+def test_a_run_killed_thirty_times_ends_in_the_bytes_of_an_undisturbed_one(killed_often, undisturbed, tmp_path):
+    folder, _, finished = killed_often
+    assert finished.returncode == 0, finished.stderr
+    assert (folder / "out" / "results.csv").read_bytes() == undisturbed[0]
+    assert done(folder / "out" / "store").keys() == undisturbed[1]
+    assert not list((folder / "out" / "store" / "partial").iterdir())
+    assert not any(lives(kill.group) for kill in killed_often[1])
+    (tmp_path / "study.toml").write_text(STUDY)
+    assert subprocess.run(TWO, cwd=tmp_path, capture_output=True, timeout=PATIENCE).returncode == 0
+    assert (tmp_path / "out" / "results.csv").read_bytes() == undisturbed[0]
+
+
+@pytest.mark.slow
+def test_the_journal_of_a_run_killed_thirty_times_tells_of_every_step(killed_often):
+    store = killed_often[0] / "out" / "store"
+    history = read_history(store)
+    made = {key for key, noted in history.steps.items() if noted.event == "made"}
+    finished = {name.partition("/")[2] for name in done(store) if not name.startswith("ReadImages")}
+    # a kill may fall between a result and its line; the step is not made again, and so never noted
+    assert made <= finished
+    assert len(finished - made) <= 2 * KILLS

@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,17 +11,26 @@ import torch
 
 from augury.augment import Augment
 from augury.classifiers import SmallCNNClassifier
-from augury.errors import DataError, StoreBusyError
 from augury.generators import CVAE, Repeat
 from augury.metrics.classification import METRICS
 from augury.policies import Add, Level
+from augury.readers import ReadSettings
 from augury.splits import SplitPlan
-from augury.study.engine import Progress, plan
+from augury.study.engine import Progress, plan, reachable
 from augury.study.executors import FreshProcesses, InProcess
 from augury.study.identity import digest
 from augury.study.steps import DrawImages, FitClassifier, FitGenerator, MakeSplit, Predict, ReadImages
-from augury.study.store import FolderStore, MemoryStore
-from toy_steps import Crashes, DiesSaving, KeepsCheckpoint, KillsItself, Refuses, SavesHalf, Toy
+from augury.study.store import FolderStore, MemoryStore, open_store
+from toy_steps import (
+    Crashes,
+    DiesSaving,
+    KeepsCheckpoint,
+    KillsItself,
+    OutOfMemoryScore,
+    Refuses,
+    SavesHalf,
+    Toy,
+)
 
 
 class Workplace:
@@ -93,10 +103,20 @@ def test_equal_steps_from_two_places_are_one(place):
 
 class Ear(Progress):
     def __init__(self):
-        self.todo, self.heard = [], []
+        self.todo, self.heard, self.told = [], [], []
 
     def begin(self, todo):
         self.todo = [step.name for step in todo]
+
+    def begun(self, step):
+        self.told.append(("begun", step.name))
+
+    def made(self, step, seconds):
+        assert 0 < seconds < 60
+        self.told.append(("made", step.name))
+
+    def failed(self, step, reason):
+        self.told.append(("failed", step.name, reason))
 
     def done(self, step):
         self.heard.append(step.name)
@@ -106,6 +126,19 @@ def test_progress_hears_of_every_missing_step_once(place):
     ear = Ear()
     place.run(place.toy("top", place.toy("bad", kind=Crashes)), place.toy("good"), progress=ear)
     assert sorted(ear.heard) == sorted(ear.todo) == ["bad", "good", "top"]
+
+
+def test_progress_hears_how_every_step_that_was_begun_ended(place):
+    ear = Ear()
+    place.run(place.toy("top", place.toy("bad", kind=Crashes)), place.toy("good"), progress=ear)
+    bad = ("failed", "bad", "IndexError: list index out of range")
+    assert ear.told == [("begun", "bad"), bad, ("begun", "good"), ("made", "good")]
+
+
+def test_a_step_is_reached_once_however_many_lead_to_it():
+    shared = Toy("shared")
+    top = Toy("top", (Toy("left", (shared,)), Toy("right", (Toy("shared"),))))
+    assert sorted(step.name for step in reachable([top, shared]).values()) == ["left", "right", "shared", "top"]
 
 
 def test_a_step_runs_with_the_threads_of_the_study_and_leaves_them_as_they_were(folder):
@@ -166,6 +199,8 @@ def test_processes_make_everything_once_elsewhere_and_inputs_first(shift):
     assert all(shift.made().index("shared") < shift.made().index(f"good{i}") for i in range(3))
     assert str(os.getpid()) not in {line.split()[1] for line in shift.lines()}
     assert sorted(shift.ear.heard) == sorted(shift.ear.todo) == [*names, "waits"]
+    assert sorted(name for event, name, *_ in shift.ear.told if event == "begun") == names
+    assert sorted(name for event, name, *_ in shift.ear.told if event == "made") == names[2:5] + names[6:]
     assert shift.store.get(shift.good[1]) == 2
 
 
@@ -184,7 +219,7 @@ def test_a_step_whose_process_is_killed_fails_alone_with_the_reason(shift):
 def test_what_a_killed_process_left_half_written_is_no_result_and_is_swept(shift):
     assert not shift.store.has(shift.half)
     assert len(list((shift.store.root / "partial").glob(f"{shift.half.key}.*"))) == 1
-    with shift.store.lock():
+    with open_store(shift.store.root, "cpu"):
         assert list((shift.store.root / "partial").iterdir()) == []
 
 
@@ -193,6 +228,14 @@ def test_processes_find_what_an_earlier_run_made(shift):
     again = shift.run(*shift.good)
     assert again.made == ()
     assert shift.made() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a score")
+def test_the_system_ends_a_process_that_makes_steps_before_the_one_that_runs_the_study(folder):
+    folder.executor = FreshProcesses(jobs=1)
+    step = folder.toy("score", kind=OutOfMemoryScore)
+    folder.run(step)
+    assert folder.store.get(step) == max(500, int(Path("/proc/self/oom_score_adj").read_text()))
 
 
 # ---- stores
@@ -207,36 +250,16 @@ def test_a_save_that_fails_half_way_leaves_nothing_under_the_final_name(folder):
 
 
 def test_a_checkpoint_stays_until_its_step_is_done(folder):
+    folder.run(folder.toy("first"))
     kept = folder.toy("kept", kind=KeepsCheckpoint)
     partial = folder.store.partial(kept)
     partial.mkdir(parents=True)
-    with folder.store.lock():
+    with open_store(folder.store.root, "cpu"):
         assert partial.is_dir()
     partial.rmdir()
     folder.run(kept)
     assert folder.store.has(kept)
     assert not partial.exists()
-
-
-def test_a_store_of_another_format_is_refused(tmp_path):
-    FolderStore(tmp_path)
-    FolderStore(tmp_path)
-    (tmp_path / "FORMAT").write_text("augury store 0\n")
-    with pytest.raises(DataError, match=r"has the format 'augury store 0'. Expected 'augury store 1': name another"):
-        FolderStore(tmp_path)
-
-
-def test_a_store_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="a folder to keep results in was expected"):
-        FolderStore(tmp_path / "file")
-
-
-def test_a_store_in_use_is_busy_and_free_again_afterwards(tmp_path):
-    with FolderStore(tmp_path).lock(), pytest.raises(StoreBusyError, match="another run is using the store"):
-        FolderStore(tmp_path).lock().__enter__()
-    with FolderStore(tmp_path).lock():
-        pass
 
 
 # ---- identity
@@ -310,7 +333,7 @@ def test_kind_version_and_inputs_are_part_of_the_key():
     assert len({step.key for step in steps}) == len(steps)
 
 
-READ = ReadImages(content="0" * 64, size="auto", fit="stretch", given_split=False, as_is=False, source="anywhere")
+READ = ReadImages("0" * 64, ReadSettings(), near="join", conflicts="set_aside", given_split=False, as_is=False)
 PLAN = SplitPlan(plan="folds", folds=5, repeats=2, inner_share=0.25, inner_folds=1, per_class=30, keep=(("a", 9),))
 SPLIT = MakeSplit(READ, PLAN, seed=0, index=3)
 RECIPE = CVAE(hidden=(8,), latent=2, steps=10, batch=4, rate=0.001, beta=1.0, likelihood="bernoulli")
@@ -322,16 +345,16 @@ MIXING = {"sampling": "balanced", "max_synthetic_share": 0.5}
 CLASSIFIER = SmallCNNClassifier(**NETWORK, **MIXING, augment=Augment(shift=0.1, share=0.5))
 TRAINED = FitClassifier(SPLIT, CLASSIFIER, seed=2, pool=(CHUNK,), counts=(0, 7))
 GOLDEN = {
-    "read": (READ, "3a46f8fd5b1faf06b1d3cfec8e7fa100b99e32e81b8056a18415c146ff86ffb1"),
-    "split": (SPLIT, "f361593bb4b28d8abd428147d5a468a63cfc4cd879d0d7fd1cd722b83e581f7b"),
-    "generator": (FIT, "ba70106a97b55ac9ed9cb849f48ac591132086171f4bd02329032ea813bc83ab"),
+    "read": (READ, "3749eb29baebedc17e0b0c12ddeae5b1a83c40e996c1f7e96b49d5ace4ca5baf"),
+    "split": (SPLIT, "c369bf1cc0186dda11a1fb30e93fa277eed7cebbbdf0178417e1781e13a5d6a6"),
+    "generator": (FIT, "7bb35a32de71e762b78bae0283401a6bd7f26eb21df088888d36bbf71bcb5607"),
     "peeping generator": (
         dataclasses.replace(FIT, sees_test=True),
-        "b281d5b133174a30c33decea671048dc6c4e93c42db862588cacaed000b4b801",
+        "a5281f8b4da5016474b5a1ea9b195e597049371476bb96fe180fdea297ad2580",
     ),
-    "chunk": (CHUNK, "be3df34770dc253384adfed8d83c1eb970f77ac5a0e1ac333f7a403a4011cf3c"),
-    "classifier": (TRAINED, "b02063e20ae9fb96b432c8904b5c86e3d87ef175a3fcbc5d6291cbf387156e7d"),
-    "prediction": (Predict(TRAINED, "test"), "0be891ccf6fbe79308aca59da7b15f0611073eed56c3bdacab90f433e36e836e"),
+    "chunk": (CHUNK, "61bbe26231436b99ee533f8ecc67e0a199cb50abb753f6abddcbe2f88a35ae11"),
+    "classifier": (TRAINED, "e50ba473cfe1f34d8fab914ef67a27efa632404ef5662b40eca21055c928ce54"),
+    "prediction": (Predict(TRAINED, "test"), "756e2b857f4619ff76471564753f3e0710b7ab93c1decb79f9991772777f0172"),
 }
 
 

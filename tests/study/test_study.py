@@ -137,7 +137,7 @@ def test_a_generator_is_fitted_without_the_other_parts_on_disk(source, tmp_path)
     for part in ("val", "test", "rest"):
         (store.root / "MakeSplit" / fit.split.key / f"{part}.npy").unlink()
     train = laid(plan).cells[-1].split.train
-    assert fit.make(work).card.seen == {work.get(fit.split.images).images.digests[i] for i in train}
+    assert fit.make(work).card.seen == {work.get(fit.split.images).cleaned.images.digests[i] for i in train}
 
 
 def test_two_processes_write_the_same_bytes_as_one(source, tmp_path):

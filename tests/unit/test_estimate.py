@@ -73,7 +73,7 @@ def test_a_budget_that_nothing_fits_is_refused_with_the_time_it_takes():
 
 def test_a_budget_hashes_the_images_once(monkeypatch):
     hashed = []
-    monkeypatch.setattr("augury.study.layout.content_digest", lambda source: hashed.append(source) or "digest")
+    monkeypatch.setattr("augury.study.layout.content_digest", lambda source, how: hashed.append(source) or "digest")
     monkeypatch.setattr("augury.study.estimate.Stopwatch.seconds", lambda self, recipe: 1.0)
     _, _, left_out = fit_into(demo(), MemoryStore(), 150, jobs=1, device="cpu")
     assert len(left_out) > 1

@@ -39,3 +39,17 @@ def test_an_empty_folder_may_be_filled_and_a_full_one_may_not(tmp_path):
         (folder / "a.txt").write_text("a")
     with pytest.raises(DataError, match="exists already"), fresh_folder(tmp_path / "out"):
         raise AssertionError
+
+
+def test_a_refused_folder_leaves_no_parents_behind_and_a_kept_one_keeps_them(tmp_path):
+    with pytest.raises(DataError), fresh_folder(tmp_path / "deep" / "er" / "model"):
+        raise DataError("no")
+    assert list(tmp_path.iterdir()) == []
+    with fresh_folder(tmp_path / "deep" / "er" / "model") as folder:
+        (folder / "x").write_text("kept")
+    assert (tmp_path / "deep" / "er" / "model" / "x").read_text() == "kept"
+
+
+def test_a_name_that_the_system_cannot_hold_is_a_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"cannot be written: File name too long\. Check space and rights"):
+        fresh_folder(tmp_path / ("x" * 300)).__enter__()

@@ -10,6 +10,7 @@ from augury.errors import DataError, SettingsError
 from augury.files import fresh_folder
 from augury.generators import Blend, Repeat, load_sampler
 from augury.models import fit_model, sample_model, slug
+from augury.readers import ReadSettings
 from augury.training import Run
 from toy import stop_at_half, toy_images
 
@@ -68,7 +69,15 @@ def test_a_model_is_fitted_with_its_settings_and_kept(data, out):
 
 def test_a_model_can_be_fitted_in_another_size_and_on_the_training_part_only(tmp_path, out):
     images = toy_images(per_class=8, size=(20, 20), parts=True)
-    card = fit_model(write_pngs(images, tmp_path / "data"), "repeat", [], out, size=8, part="train", device="cpu")
+    card = fit_model(
+        write_pngs(images, tmp_path / "data"),
+        "repeat",
+        [],
+        out,
+        how=ReadSettings(size=(8, 8)),
+        part="train",
+        device="cpu",
+    )
     assert (card.counts, card.shape) == ((4, 4), (1, 8, 8))
 
 

@@ -285,3 +285,16 @@ def test_a_class_that_is_named_twice_is_refused():
 
 def test_the_file_of_the_demonstration_is_the_demonstration():
     assert load_study(STUDIES / "digits.toml") == demo()
+
+
+@pytest.mark.parametrize("entry", ["kind = {}", "kind = 3", "kind = 'cvae'\nname = []"])
+def test_a_kind_and_a_name_are_texts(tmp_path, entry):
+    (tmp_path / "s.toml").write_text(f"data = {{ source = 'digits' }}\n[[generators]]\n{entry}\n")
+    with pytest.raises(SettingsError, match=r"\[\[generators\]\] 1: '(kind|name)' is a text. Got"):
+        load_study(tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize("shares", [[], [float("nan"), 0.5], [0.5, 0.6], [-0.5, 1.5]])
+def test_class_shares_that_are_none_are_refused(shares):
+    with pytest.raises(SettingsError, match=r"class shares of 'sampling' must be 0 or more and add up to 1"):
+        SmallCNNClassifier(sampling=shares)

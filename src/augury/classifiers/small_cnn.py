@@ -57,7 +57,8 @@ class SmallCNNClassifier(Classifier):
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:
-        if isinstance(self.sampling, tuple) and (min(self.sampling) < 0 or abs(sum(self.sampling) - 1) > 1e-3):
+        shares = self.sampling if isinstance(self.sampling, tuple) else (1.0,)
+        if not (min(shares, default=-1.0) >= 0 and abs(sum(shares) - 1) <= 1e-3):  # written so that NaN is refused
             raise ValueError(f"class shares of 'sampling' must be 0 or more and add up to 1. Got {self.sampling}.")
         return self
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from sklearn.datasets import load_digits
 
-from augury.images import ImageSet
-from augury.readers.base import labelled
-from augury.readers.pixels import Fit, Pixels, Size, Sizing, picture
+from augury.readers.album import Album
+from augury.readers.base import Labels, Reading, Told, read_album
+from augury.readers.how import ReadSettings
+from augury.readers.levels import Levels, Pixels
+from augury.readers.manifest import check_mapping
+from augury.readers.pixels import from_array, picture
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,23 @@ class Digits:
         """Tell whether the source is the word `digits`."""
         return source == "digits"
 
-    def digest(self, source: str) -> str:
+    def digest(self, source: str, settings: ReadSettings) -> str:
         """Return the SHA-256 of all digits and their labels."""
         pixels, labels = _load()
         return hashlib.sha256(pixels.tobytes() + labels.astype("<i8").tobytes()).hexdigest()
 
-    def read(self, source: str, *, size: Size, fit: Fit) -> ImageSet:
+    def read(self, source: str, settings: ReadSettings, told: Told | None = None) -> Reading:
         """Read the digits; their 17 grey values are stretched to 0..255."""
-        sizing = Sizing(size, fit)
+        check_mapping(settings, "the set of digits")
         pixels, labels = _load()
-        pictures = [picture(f"{i}", image, sizing) for i, image in enumerate(pixels)]
-        return labelled(pictures, labels.tolist(), [str(digit) for digit in range(10)], sizing)
+        album = Album(len(labels), settings.sizing)
+        for i, image in enumerate(pixels):
+            album.add(picture(f"{i}", from_array(image, Levels()), settings.sizing))
+        return read_album(album, Labels(labels.tolist(), [str(digit) for digit in range(10)]), settings)
 
 
 def _load() -> tuple[Pixels, np.ndarray]:
+    from sklearn.datasets import load_digits  # a second and a half, which every process would wait for
+
     digits = load_digits()
     return np.rint(digits.images * (255 / 16)).astype(np.uint8), digits.target

@@ -241,8 +241,27 @@ def duplicates(summary: DataSummary) -> tuple[str, ...]:
     return (
         f"{_many(aside, 'image')} set aside: {pictures} found under more than one label.",
         f"{_many(len(summary.dropped), 'image')} dropped: a copy stands in a part that is kept for scoring.",
-        f"{_many(summary.merged, 'group')} merged with another group that holds the same picture.",
+        f"{_many(summary.merged, 'group')} merged with another group that holds the same picture, or nearly the same.",
+        _near(summary),
     )
+
+
+def _near(summary: DataSummary) -> str:
+    if summary.near_duplicates == "leave":
+        return "Near duplicates were not looked for: the study says so."
+    found = _many(len(summary.near), "group")
+    if not summary.near:
+        return "No near duplicates were found."
+    across = len(summary.near_conflicts)
+    more = f", {across} of them under more than one label" if across else ""
+    return f"{found} of near duplicates (nearly the same picture){more}: each stays in one part of every split."
+
+
+def unreadable(summary: DataSummary) -> str:
+    """Say how many files were left out because they cannot be read; empty without any."""
+    if not summary.skipped:
+        return ""
+    return f"{_many(len(summary.skipped), 'file')} left out: they cannot be read, and the study goes on without them."
 
 
 def _known(row: ClassResult) -> bool:

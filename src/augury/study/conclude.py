@@ -114,6 +114,11 @@ def _data_summary(laid: Laid) -> DataSummary:
         set_aside=cleaned.set_aside,
         dropped=cleaned.dropped,
         merged=cleaned.merged,
+        near=cleaned.near,
+        near_conflicts=cleaned.near_conflicts,
+        near_duplicates=laid.study.data.near_duplicates,
+        skipped=laid.prepared.skipped,
+        levels=laid.prepared.levels,
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from augury.study.steps import Step
-from augury.study.store import Store
+
+if TYPE_CHECKING:
+    from augury.study.store import Store  # it keeps a journal, which is told of progress
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,32 @@ class Progress:
     def begin(self, todo: Sequence[Step]) -> None:
         """Hear which steps are missing, in order."""
 
+    def begun(self, step: Step) -> None:
+        """Hear that a step is being made."""
+
+    def made(self, step: Step, seconds: float) -> None:
+        """Hear that a step has its result, and how long it took."""
+
+    def failed(self, step: Step, reason: str) -> None:
+        """Hear that a step failed; those that wait for it are only `done`."""
+
     def done(self, step: Step) -> None:
         """Hear that a step is finished, or will not be."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of trying to make a step.
+
+    Attributes:
+        seconds: How long it took.
+        reason: Why there is no result, in words; None when there is one.
+        crashed: Whether it failed in a way that nobody foresaw, after which a GPU may be of no use to its process.
+    """
+
+    seconds: float
+    reason: str | None = None
+    crashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,10 +104,23 @@ def plan(targets: Sequence[Step], store: Store) -> Plan:
     return Plan(tuple(missing.values()))
 
 
+def reachable(targets: Sequence[Step]) -> dict[str, Step]:
+    """Return every step that some targets are made from, themselves included, by key."""
+    found: dict[str, Step] = {}
+    todo = list(targets)
+    while todo:
+        step = todo.pop()
+        if step.key not in found:
+            found[step.key] = step
+            todo += step.inputs()
+    return found
+
+
 @dataclass
 class Ledger:
-    """Keeps the books of one run: what is made, what failed, what waits for a failure."""
+    """Keeps the books of one run, and tells of it: what is made, what failed, what waits for a failure."""
 
+    progress: Progress = field(default_factory=Progress)
     made: list[Step] = field(default_factory=list)
     failures: list[StepFailure] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
@@ -93,10 +132,15 @@ class Ledger:
             return True
         return False
 
-    def fail(self, step: Step, reason: str) -> None:
-        """Note a failure. It is not cached: the next run tries again."""
-        self.failures.append(StepFailure(step, reason))
+    def settle(self, step: Step, attempt: Attempt) -> None:
+        """Note what came of a step. A failure is not cached: the next run tries again."""
+        if attempt.reason is None:
+            self.made.append(step)
+            self.progress.made(step, attempt.seconds)
+            return
+        self.failures.append(StepFailure(step, attempt.reason))
         self.lost.add(step.key)
+        self.progress.failed(step, attempt.reason)
 
     def close(self) -> Ran:
         """Return what the run did."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -15,11 +16,14 @@ from pathlib import Path
 
 import torch
 
-from augury.errors import AuguryError, StepDiedError
-from augury.study.engine import Ledger, Plan, Progress, Ran, StoreWork
+from augury.errors import AuguryError, StepDiedError, StoreFullError
+from augury.processes import end_with_parent
+from augury.study.engine import Attempt, Ledger, Plan, Progress, Ran, StoreWork
 from augury.study.steps import Step
 from augury.study.store import FolderStore, Store
 from augury.training import torch_threads
+
+OOM_SCORE = 500  # of 1000: a worker goes before the process that keeps the books and writes the report
 
 
 @dataclass(frozen=True)
@@ -38,29 +42,35 @@ class InProcess:
 
     def run(self, plan: Plan, store: Store, progress: Progress) -> Ran:
         """Make every step whose inputs can be made."""
-        ledger, work = Ledger(), StoreWork(store, self.device, self.on_step)
+        ledger, work = Ledger(progress), StoreWork(store, self.device, self.on_step)
         progress.begin(plan.steps)
         with torch_threads(self.threads):
             for step in plan.steps:
                 if not ledger.blocks(step):
-                    reason = attempt(step, work)
-                    if reason is None:
-                        ledger.made.append(step)
-                    else:
-                        ledger.fail(step, reason)
+                    progress.begun(step)
+                    ledger.settle(step, attempt(step, work))
                 progress.done(step)
         return ledger.close()
 
 
-def attempt(step: Step, work: StoreWork) -> str | None:
-    """Make one step and keep its value; return why not, in words."""
+def attempt(step: Step, work: StoreWork) -> Attempt:
+    """Make one step and keep its value, or say why not.
+
+    Raises:
+        StoreFullError: If the store takes no more: every later step would be made for nothing.
+    """
+    start = time.perf_counter()
+    reason, crashed = None, False
     try:
         work.store.put(step, step.make(work))
+    except StoreFullError:
+        raise
     except AuguryError as error:
-        return str(error)
+        reason = str(error)
     except Exception as error:  # a step of any kind, plug-ins included, may fail in any way: it fails alone
-        return f"{type(error).__name__}: {error}"
-    return None
+        work.store.check(step)  # unless its checkpoint found no room
+        reason, crashed = f"{type(error).__name__}: {error}", True
+    return Attempt(time.perf_counter() - start, reason, crashed)
 
 
 @dataclass
@@ -82,12 +92,18 @@ class FreshProcesses:
     threads: int = 1
 
     def run(self, plan: Plan, store: Store, progress: Progress) -> Ran:
-        """Make every step whose inputs can be made."""
+        """Make every step whose inputs can be made.
+
+        Raises:
+            StoreFullError: If the store takes no more; the other processes are ended.
+        """
         assert isinstance(store, FolderStore), "processes share a store on disk"
         if not plan.steps:
             return Ledger().close()
+        if self.device == "cuda":
+            torch.cuda.empty_cache()  # what this process measured with: the GPU's memory is for the others
         progress.begin(plan.steps)
-        return _Shift(self, plan, store, progress).work()
+        return _Shift(self, plan, store, Ledger(progress)).work()
 
     def hire(self, root: Path) -> _Worker:
         """Start a process."""
@@ -120,8 +136,7 @@ class _Shift:
     executor: FreshProcesses
     plan: Plan
     store: FolderStore
-    progress: Progress
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: Ledger
     workers: list[_Worker] = field(default_factory=list)
 
     def work(self) -> Ran:
@@ -131,9 +146,8 @@ class _Shift:
                 self._assign(waiting)
                 self._hear()
         finally:
-            for worker in self.workers:
-                worker.process.terminate()
-                worker.process.join()
+            for worker in list(self.workers):
+                self._dismiss(worker)
         return self.ledger.close()
 
     def _assign(self, waiting: dict[str, Step]) -> None:
@@ -142,13 +156,15 @@ class _Shift:
         for key, step in list(waiting.items()):
             if self.ledger.blocks(step):
                 del waiting[key]
-                self.progress.done(step)
+                self.ledger.progress.done(step)
             elif not any(item.key in waiting or item.key in busy for item in step.inputs()):
                 worker = self._idle()
                 if worker is None:
                     return
                 worker.step = waiting.pop(key)
-                worker.pipe.send(step)
+                with suppress(OSError):  # killed while it was idle: it is heard of at once
+                    worker.pipe.send(step)
+                self.ledger.progress.begun(step)
                 busy.add(key)
 
     def _idle(self) -> _Worker | None:
@@ -174,24 +190,34 @@ class _Shift:
         step = worker.step
         assert step is not None
         try:
-            reason: str | None = worker.pipe.recv()
+            answer: Attempt | StoreFullError = worker.pipe.recv()
         except (EOFError, OSError):
             worker.process.join()
+            answer = Attempt(0.0, _last_words(worker.process.exitcode, step), crashed=True)
             self.workers.remove(worker)
-            code = worker.process.exitcode
-            cause = "killed, as a system does when memory runs out" if code == -9 else f"exit code {code}"
-            reason = str(StepDiedError(f"the process of the step '{step.title}' ended without a result ({cause})."))
+        if isinstance(answer, StoreFullError):
+            raise answer
         worker.step = None
-        if reason is None:
-            self.ledger.made.append(step)
-        else:
-            self.ledger.fail(step, reason)
-        self.progress.done(step)
+        if answer.crashed and self.executor.device == "cuda" and worker in self.workers:
+            self._dismiss(worker)  # some mistakes spoil a GPU for the process that made them
+        self.ledger.settle(step, answer)
+        self.ledger.progress.done(step)
+
+    def _dismiss(self, worker: _Worker) -> None:
+        worker.process.terminate()
+        worker.process.join()
+        self.workers.remove(worker)
+
+
+def _last_words(code: int | None, step: Step) -> str:
+    cause = "killed, as a system does when memory runs out" if code == -9 else f"exit code {code}"
+    return str(StepDiedError(f"the process of the step '{step.title}' ended without a result ({cause})."))
 
 
 def _serve(pipe: Connection, root: Path, device: str, threads: int) -> None:
     """Make steps until the pipe closes: the life of a worker process."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    end_with_parent()
+    _go_first_when_memory_runs_out()
     torch.set_num_threads(threads)
     work = StoreWork(FolderStore(root, device), device)
     while True:
@@ -199,12 +225,15 @@ def _serve(pipe: Connection, root: Path, device: str, threads: int) -> None:
             step: Step = pipe.recv()
         except EOFError:
             return
-        pipe.send(attempt(step, work))
+        try:
+            pipe.send(attempt(step, work))
+        except StoreFullError as error:
+            pipe.send(error)
 
 
-def _die_with_parent() -> None:
-    """End this process when the one that started it is gone, so that nothing writes behind a new run's back."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+def _go_first_when_memory_runs_out() -> None:
+    """Let the system end this process rather than the one that started it: a step is lost then, and not the run."""
+    score = Path("/proc/self/oom_score_adj")
+    if sys.platform == "linux":
+        with suppress(OSError, ValueError):  # a sandbox may hide it; the run is then as safe as before
+            score.write_text(str(max(OOM_SCORE, int(score.read_text()))))

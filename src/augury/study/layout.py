@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from augury.duplicates import Cleaned
 from augury.errors import SettingsError
 from augury.images import ImageSet
-from augury.readers import content_digest
+from augury.readers import Told, content_digest
 from augury.study.engine import Plan, StoreWork, plan
-from augury.study.steps import ReadImages, Step
+from augury.study.steps import Prepared, ReadImages, Step
 from augury.study.store import Store
 from augury.study.study import Cell, DataSettings, Study, arm_plans, cells
+
+MOST_LISTED = 5  # images named one by one before a run
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +22,7 @@ class Laid:
 
     study: Study
     read: ReadImages
-    cleaned: Cleaned
+    prepared: Prepared
     cells: tuple[Cell, ...]
     store: Store
 
@@ -28,6 +30,11 @@ class Laid:
     def images(self) -> ImageSet:
         """Return the images that take part."""
         return self.cleaned.images
+
+    @property
+    def cleaned(self) -> Cleaned:
+        """Return the images that take part, and what was done about duplicates."""
+        return self.prepared.cleaned
 
     def targets(self) -> tuple[Step, ...]:
         """Return the steps that the study needs in the end."""
@@ -47,8 +54,7 @@ class Laid:
         counts = ", ".join(f"{name}: {count}" for name, count in zip(images.classes, images.counts(), strict=True))
         C, H, W = images.shape
         lines = [f"{study.title}: {len(images)} images, {H} x {W}, {'grey' if C == 1 else 'colour'}; {counts}"]
-        lines += [f"set aside, one picture under two labels: {' = '.join(names)}" for names in self.cleaned.set_aside]
-        lines += [f"left out of training, its copy is scored: {a} = {b}" for a, b in self.cleaned.dropped]
+        lines += self._set_right()
         if images.parts is not None and split.plan == "folds":
             lines.append("the given parts are pooled and cut into folds; the plan 'given' scores the given test part")
         cut = f"{split.folds} folds x {split.repeats}" if split.plan == "folds" else f"given parts x {split.repeats}"
@@ -56,42 +62,70 @@ class Laid:
         lines.append(f"augmentations declared safe: {', '.join(study.data.safe) or 'none'}")
         return tuple(lines)
 
+    def _set_right(self) -> list[str]:
+        """Say what was left out or joined before any split; long lists stand in the report."""
+        cleaned, prepared = self.cleaned, self.prepared
+        lines = [prepared.levels] if prepared.levels else []
+        lines += _listed("cannot be read, left out", [" ".join(item) for item in prepared.skipped])
+        lines += _listed("set aside, one picture under two labels", [" = ".join(names) for names in cleaned.set_aside])
+        lines += _listed("left out of training, its copy is scored", [f"{a} = {b}" for a, b in cleaned.dropped])
+        lines += _listed("near duplicates under two labels, one group", [" ~ ".join(n) for n in cleaned.near_conflicts])
+        if cleaned.near:
+            lines.append(f"near duplicates: {len(cleaned.near)} groups, each kept in one part of every split")
+        return lines
 
-def read_images(
-    data: DataSettings, store: Store, *, given_split: bool, as_is: bool = False
-) -> tuple[ReadImages, Cleaned]:
-    """Read images once, into the store, and set exact duplicates right.
+
+def _listed(what: str, items: list[str]) -> list[str]:
+    lines = [f"{what}: {item}" for item in items[:MOST_LISTED]]
+    return lines if len(items) <= MOST_LISTED else [*lines, f"{what}: {len(items) - MOST_LISTED} more, see the report"]
+
+
+def read_step(data: DataSettings, *, given_split: bool, as_is: bool = False) -> ReadImages:
+    """Return the step that reads some images; their files are hashed, nothing is decoded.
 
     Raises:
-        DataError: If the images cannot be read.
+        DataError: If there is nothing to read.
     """
-    read = ReadImages(
-        content=content_digest(data.source),
-        size=data.size,
-        fit=data.fit,
+    return ReadImages(
+        content=content_digest(data.source, data.how()),
+        how=data.how(),
+        near=data.near_duplicates,
+        conflicts=data.conflicting_duplicates,
         given_split=given_split,
         as_is=as_is,
         source=data.source,
     )
+
+
+def read_images(
+    data: DataSettings, store: Store, *, given_split: bool, as_is: bool = False, told: Told | None = None
+) -> tuple[ReadImages, Prepared]:
+    """Read images once, into the store, and set duplicates right; `told` hears (images read, images in all).
+
+    Raises:
+        DataError: If the images cannot be read.
+    """
+    read = read_step(data, given_split=given_split, as_is=as_is)
     if not store.has(read):
-        store.put(read, read.make(StoreWork(store, "cpu")))
-    cleaned: Cleaned = store.get(read)
-    return read, cleaned
+        store.put(read, read.make(StoreWork(store, "cpu", told)))
+    prepared: Prepared = store.get(read)
+    return read, prepared
 
 
-def lay_out(study: Study, store: Store) -> Laid:
-    """Read the images and lay out the cells.
+def lay_out(study: Study, store: Store, told: Told | None = None) -> Laid:
+    """Read the images and lay out the cells; `told` hears (images read, images in all).
 
     Raises:
         DataError: If the images cannot be read or split.
         SettingsError: If the study does not fit the images.
     """
     as_is = "given_split_as_is" in study.flaws
-    read, cleaned = read_images(study.data, store, given_split=study.split.plan == "given", as_is=as_is)
-    images = cleaned.images
+    read, prepared = read_images(study.data, store, given_split=study.split.plan == "given", as_is=as_is, told=told)
+    images = prepared.cleaned.images
     if "groups_ignored" in study.flaws:
         images = replace(images, groups=None)
     positive = study.data.positive
     if positive and positive not in images.classes:
         raise SettingsError(f"[data] positive must be one of {', '.join(images.classes)}. Got {positive!r}.")
-    return Laid(study, read, replace(cleaned, images=images), cells(study, read, images), store)
+    cleaned = replace(prepared.cleaned, images=images)
+    return Laid(study, read, replace(prepared, cleaned=cleaned), cells(study, read, images), store)

@@ -128,6 +128,11 @@ class DataSummary:
     set_aside: tuple[tuple[str, ...], ...]
     dropped: tuple[tuple[str, str], ...]
     merged: int
+    near: tuple[tuple[str, ...], ...] = ()
+    near_conflicts: tuple[tuple[str, ...], ...] = ()
+    near_duplicates: str = "join"  # or leave: they were not looked for
+    skipped: tuple[tuple[str, str], ...] = ()  # (name, reason) of files that could not be read
+    levels: str = ""  # how images of more than 8 bits became images of 8
 
 
 @dataclass(frozen=True)

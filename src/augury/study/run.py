@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from augury.errors import DataError
 from augury.files import write_whole
-from augury.study.conclude import conclude
 from augury.study.engine import Executor, Progress, Ran
 from augury.study.executors import FreshProcesses, InProcess
+from augury.study.ground import require_store
+from augury.study.journal import Journal
 from augury.study.layout import Laid, lay_out
-from augury.study.outcome import Outcome
-from augury.study.store import FolderStore, open_store
+from augury.study.store import FolderStore, Store, open_store
 from augury.study.study import Study
 from augury.study.study_file import dump_study
-from augury.study.table import ScoredCell, results_csv, score, scores_csv
 from augury.training import choose_device
+
+if TYPE_CHECKING:  # statistics take a second to load, and every worker process loads this module
+    from augury.study.outcome import Outcome
+    from augury.study.table import ScoredCell
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +35,20 @@ class Finished:
 
     def save(self, folder: Path) -> None:
         """Write `results.csv`, `scores.csv` and the resolved `study.toml`."""
+        from augury.study.table import results_csv, scores_csv
+
         write_whole(folder / "results.csv", results_csv(self.outcome))
         write_whole(folder / "scores.csv", scores_csv(self.scored))
-        write_whole(folder / "study.toml", dump_study(self.laid.study))
+        keep_study(self.laid.study, folder)
+
+
+def keep_study(study: Study, folder: Path) -> None:
+    """Write the resolved `study.toml`, which is all it takes to look at a study, to go on with it or to report it.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    write_whole(folder / "study.toml", dump_study(study))
 
 
 def run(
@@ -74,8 +90,19 @@ def make(laid: Laid, *, jobs: int = 1, device: str = "cpu", progress: Progress |
     executor: Executor = InProcess(device, laid.study.threads)
     if jobs > 1 and isinstance(laid.store, FolderStore):
         executor = FreshProcesses(jobs, device, laid.study.threads)
-    ran = executor.run(laid.plan(), laid.store, progress or Progress())
+    with listening(laid.store, progress or Progress(), jobs=jobs, device=device) as listener:
+        ran = executor.run(laid.plan(), laid.store, listener)
     return _finish(laid, ran, device)
+
+
+@contextmanager
+def listening(store: Store, progress: Progress, *, jobs: int, device: str) -> Iterator[Progress]:
+    """Keep a journal of a run where there is a folder to keep it in."""
+    if not isinstance(store, FolderStore):
+        yield progress
+        return
+    with Journal(store.root, progress, jobs=jobs, device=device) as journal:
+        yield journal
 
 
 def collect(study: Study, store: Path) -> Finished:
@@ -85,15 +112,15 @@ def collect(study: Study, store: Path) -> Finished:
         DataError: If there is no store.
         StepDiedError: If too little is there.
     """
-    if not store.is_dir():
-        raise DataError(
-            f"the store of a study that has run was expected at {store}. Got nothing: run it, or name its --store."
-        )
-    laid = lay_out(study, FolderStore(store, "cpu"))
+    require_store(store)
+    laid = lay_out(study, FolderStore(store))
     missing = frozenset(step.key for step in laid.plan().steps)
     return _finish(laid, Ran((), (), missing), "cpu")
 
 
 def _finish(laid: Laid, ran: Ran, device: str) -> Finished:
+    from augury.study.conclude import conclude
+    from augury.study.table import score
+
     scored = tuple(score(laid.cells, laid.images, laid.store, ran))
     return Finished(laid, conclude(laid, scored, ran, device), scored, ran)

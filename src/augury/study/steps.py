@@ -15,12 +15,14 @@ import numpy as np
 import torch
 
 from augury.classifiers.base import Classifier, Predictor
-from augury.duplicates import Cleaned, clean
+from augury.duplicates import Cleaned, Conflicts, Near, clean
 from augury.generators.base import Card, Generator, Sampler
 from augury.images import ImageSet
 from augury.mixing import mix
-from augury.readers import Fit, Size, reader_for
+from augury.readers import ReadSettings, read_source
+from augury.settings import tuples
 from augury.splits import Split, SplitPlan
+from augury.stored import join
 from augury.study.identity import Keyed, digest
 from augury.training import Run
 
@@ -91,33 +93,67 @@ def where() -> Any:
     return field(default="", compare=False, metadata={"identity": False})
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Images as they take part, and what was done on the way.
+
+    Attributes:
+        cleaned: The images without harmful duplicates.
+        skipped: (name, reason) of each file that could not be read, where that was allowed.
+        levels: How images of more than eight bits became images of eight; empty if there were none.
+    """
+
+    cleaned: Cleaned
+    skipped: tuple[tuple[str, str], ...] = ()
+    levels: str = ""
+
+
 @dataclass(frozen=True)
 class ReadImages(Step):
-    """Decode a source once, and set its exact duplicates right."""
+    """Decode a source once, and set its duplicates right."""
+
+    version: ClassVar[int] = 2
 
     content: str
-    size: Size
-    fit: Fit
+    how: ReadSettings
+    near: Near
+    conflicts: Conflicts
     given_split: bool
     as_is: bool
     source: str = where()
 
-    def make(self, work: Work) -> Cleaned:
+    @property
+    def title(self) -> str:
+        """Return a few words for progress and failures."""
+        return "read images"
+
+    def make(self, work: Work) -> Prepared:
         """Read and clean."""
-        images = reader_for(self.source).read(self.source, size=self.size, fit=self.fit)
-        return clean(images, given_split=self.given_split, as_is=self.as_is)
+        reading = read_source(self.source, self.how, work.on_step)
+        cleaned = clean(
+            reading.images,
+            given_split=self.given_split,
+            as_is=self.as_is,
+            thumbnails=reading.thumbnails,
+            sides=reading.sides,
+            near=self.near,
+            conflicts=self.conflicts,
+        )
+        return Prepared(cleaned, tuple((item.name, item.reason) for item in reading.skipped), reading.levels)
 
-    def save(self, value: Cleaned, folder: Path) -> None:
-        """Write the image set and what was cleaned."""
-        value.images.save(folder)
-        rest = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.name != "images"}
-        (folder / "cleaned.json").write_text(json.dumps(rest), encoding="utf-8")
+    def save(self, value: Prepared, folder: Path) -> None:
+        """Write the image set and what was done."""
+        cleaned = value.cleaned
+        cleaned.images.save(folder)
+        done = {f.name: getattr(cleaned, f.name) for f in dataclasses.fields(cleaned) if f.name != "images"}
+        rest = {"cleaned": done, "skipped": value.skipped, "levels": value.levels}
+        (folder / "prepared.json").write_text(json.dumps(rest), encoding="utf-8")
 
-    def load(self, folder: Path, device: str) -> Cleaned:
+    def load(self, folder: Path, device: str) -> Prepared:
         """Open the image set, memory-mapped."""
-        rest = json.loads((folder / "cleaned.json").read_text(encoding="utf-8"))
-        listed = {name: tuple(map(tuple, rest[name])) for name in ("set_aside", "dropped")}
-        return Cleaned(images=ImageSet.load(folder), **{**rest, **listed})
+        rest = tuples(json.loads((folder / "prepared.json").read_text(encoding="utf-8")))
+        cleaned = Cleaned(images=ImageSet.load(folder), **rest["cleaned"])
+        return Prepared(cleaned, rest["skipped"], rest["levels"])
 
 
 @lru_cache(maxsize=4)
@@ -148,7 +184,7 @@ class MakeSplit(Step):
 
     def make(self, work: Work) -> Split:
         """Cut."""
-        return _cut(work.get(self.images).images, self.plan, self.seed, self.groups_ignored)[self.index]
+        return _cut(work.get(self.images).cleaned.images, self.plan, self.seed, self.groups_ignored)[self.index]
 
     def save(self, value: Split, folder: Path) -> None:
         """Write one file per part."""
@@ -161,10 +197,10 @@ class MakeSplit(Step):
 
 
 def part_of(work: Work, split: MakeSplit, *parts: Part) -> ImageSet:
-    """Return the images of some parts of a split."""
+    """Return the images of some parts of a split; the pixels of a large part stay in the store's file."""
     stored = work.get(split)
     positions = [i for part in parts for i in stored.part(part)]
-    images: ImageSet = work.get(split.images).images.take(positions)
+    images: ImageSet = work.get(split.images).cleaned.images.take(positions)
     return images
 
 
@@ -220,8 +256,8 @@ class DrawImages(Step):
         value.save(folder)
 
     def load(self, folder: Path, device: str) -> ImageSet:
-        """Open the images."""
-        return ImageSet.load(folder)
+        """Open the images; one of many chunks, they stay on disk until they are joined."""
+        return ImageSet.load(folder, lazily=True)
 
 
 @dataclass(frozen=True)
@@ -260,7 +296,7 @@ def join_chunks(chunks: list[ImageSet]) -> ImageSet:
     """Join chunks of one sampler, in order."""
     return dataclasses.replace(
         chunks[0],
-        images=torch.cat([chunk.images for chunk in chunks]),
+        images=join([chunk.images for chunk in chunks]),
         labels=torch.cat([chunk.labels for chunk in chunks]),
         synthetic=torch.cat([chunk.synthetic for chunk in chunks]),
         names=tuple(name for chunk in chunks for name in chunk.names),

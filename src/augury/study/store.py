@@ -6,16 +6,14 @@ import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
-
-from augury.errors import DataError, StoreBusyError
+from augury.study.ground import check_format, create, hold, refuse_if_full
+from augury.study.journal import note_opening
 from augury.study.steps import Step
 
-FORMAT = "augury store 1"
 KEPT_IN_MEMORY = 64  # loaded values; most are memory-mapped, so this holds little
 
 
@@ -36,6 +34,10 @@ class Store(Protocol):
 
     def partial(self, step: Step) -> Path | None:
         """Return where a step may keep checkpoints until it is done."""
+        ...
+
+    def check(self, step: Step) -> None:
+        """Raise `StoreFullError` if a step that failed may have failed for want of room."""
         ...
 
 
@@ -61,27 +63,24 @@ class MemoryStore:
         """Return None: nothing outlives the process."""
         return
 
+    def check(self, step: Step) -> None:
+        """Memory that runs out says so itself."""
+
 
 class FolderStore:
     """Keeps values in `root/<Kind>/<key>/`, each put there by one atomic rename.
 
+    Opening one creates nothing: the folder appears with the lock of a run, or with the first result.
+
     Raises:
-        DataError: If the folder cannot be written, or is the store of another format.
+        DataError: If something else lies there, or the store of another format.
     """
 
     def __init__(self, root: Path, device: str = "cpu") -> None:
         self.root, self.device = root, device
         self.recent: OrderedDict[str, Any] = OrderedDict()
-        marker = root / "FORMAT"
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            if not marker.exists():
-                marker.write_text(FORMAT + "\n", encoding="utf-8")
-            found = marker.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise DataError(f"a folder to keep results in was expected at {root}. Got: {error.strerror}.") from None
-        if found != FORMAT:
-            raise DataError(f"the store in {root} has the format {found!r}. Expected {FORMAT!r}: name another.")
+        self.partials = root / "partial"
+        check_format(root)
 
     def _folder(self, step: Step) -> Path:
         return self.root / type(step).__name__ / step.key
@@ -100,46 +99,53 @@ class FolderStore:
         return self.recent[step.key]
 
     def put(self, step: Step, value: Any) -> None:
-        """Write a step's value beside its checkpoints, then rename it into place."""
+        """Write a step's value beside its checkpoints, then rename it into place.
+
+        Raises:
+            StoreFullError: If the store takes no more.
+        """
         # the process id keeps a dying process of a killed run and its successor apart
-        fresh = self.root / "partial" / f"{step.key}.{os.getpid()}"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        step.save(value, fresh)
-        home = self._folder(step)
-        home.parent.mkdir(exist_ok=True)
-        if not home.is_dir():
-            fresh.rename(home)
-        shutil.rmtree(self.root / "partial" / step.key, ignore_errors=True)
+        fresh, home = self.partials / f"{step.key}.{os.getpid()}", self._folder(step)
+        try:
+            create(self.root)
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(parents=True)
+            step.save(value, fresh)
+            home.parent.mkdir(exist_ok=True)
+            if not home.is_dir():
+                fresh.rename(home)
+        except (OSError, RuntimeError):  # torch reports a full disk by the latter, and by nothing else
+            refuse_if_full(self.root, fresh.rglob("*"))
+            raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(self.partials / step.key, ignore_errors=True)
+
+    def check(self, step: Step) -> None:
+        """Raise `StoreFullError` if a step that failed may have failed because its checkpoint found no room."""
+        refuse_if_full(self.root, (self.partials / step.key).glob("*.tmp"))
 
     def partial(self, step: Step) -> Path:
         """Return the folder of a step's checkpoints."""
-        return self.root / "partial" / step.key
+        return self.partials / step.key
 
     def sweep(self) -> None:
         """Remove what killed processes left half written; checkpoints stay."""
-        for left in (self.root / "partial").glob("*.*"):
-            shutil.rmtree(left, ignore_errors=True)
+        for left in self.partials.glob("*.*"):
+            self.discard(left)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the store for one run.
+    def discard(self, folder: Path) -> None:
+        """Remove a folder of the store; at no moment does half of it lie under the name of a result."""
+        gone = self.partials / f"{folder.name.partition('.')[0]}.gone.{os.getpid()}"
+        gone.parent.mkdir(exist_ok=True)
+        shutil.rmtree(gone, ignore_errors=True)
+        with suppress(FileNotFoundError):  # a dying process of a killed run finished it at this very moment
+            folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
-        Raises:
-            StoreBusyError: If another run holds it.
-        """
-        held = FileLock(self.root / "lock", timeout=0)  # the system lets go of it when the process dies
-        try:
-            held.acquire()
-        except Timeout:
-            raise StoreBusyError(
-                f"another run is using the store {self.root}. Wait for it, or give this one another folder (-o)."
-            ) from None
-        try:
-            self.sweep()
-            yield
-        finally:
-            held.release()
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the store for one run; see `hold`."""
+        return hold(self.root)
 
 
 @contextmanager
@@ -150,4 +156,9 @@ def open_store(folder: Path | None, device: str) -> Iterator[Store]:
         return
     store = FolderStore(folder, device)
     with store.lock():
-        yield store
+        store.sweep()
+        note_opening(folder)
+        try:
+            yield store
+        finally:
+            store.sweep()  # what an ended worker left half written

@@ -10,10 +10,12 @@ from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
 from augury.augment import FAMILIES
 from augury.classifiers.base import GENERATOR_SEES_TEST, Classifier
+from augury.duplicates import Conflicts, Near
 from augury.generators.base import Generator
 from augury.images import ImageSet
 from augury.mixing import class_shares
 from augury.policies import Nothing, Policy
+from augury.readers import ReadSettings
 from augury.seeds import seed_for
 from augury.settings import Recipe, by_name, nearest
 from augury.splits import Split, SplitPlan
@@ -29,18 +31,28 @@ FLAWS = (
 )
 
 
-class DataSettings(Recipe):
-    """Which images, and how they are brought to one size."""
+class DataSettings(ReadSettings):
+    """Which images, how they are read, and what may be done to them."""
 
     kind: ClassVar[str] = "data"
 
-    source: str = Field(description="folder, .npz file, or digits; relative to the study file")
-    size: Literal["auto"] | tuple[int, int] = Field(default="auto", description="height and width in pixels, or auto")
-    fit: Literal["stretch", "crop", "pad"] = Field(default="stretch", description="how other shapes are fitted")
+    source: str = Field(
+        description="folder, .zip, .csv, .tsv, .npz, medmnist:NAME or digits; a path is relative to the study file"
+    )
+    near_duplicates: Near = Field(
+        default="join", description="join: pictures that look the same are one group; leave: they are not looked for"
+    )
+    conflicting_duplicates: Conflicts = Field(
+        default="set_aside", description="one picture under two labels: set_aside, or join into one group"
+    )
     safe: tuple[str, ...] = Field(
         default=("shift", "rotate", "crop"), description="augmentations that cannot change a label here"
     )
     positive: str = Field(default="", description="the class whose sensitivity is reported; two classes only")
+
+    def how(self) -> ReadSettings:
+        """Return how the images are read: what decides about their pixels, labels and groups."""
+        return ReadSettings(**{name: getattr(self, name) for name in ReadSettings.model_fields})
 
 
 class NamedGenerator(Recipe):

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 from augury.augment import Augment
@@ -13,6 +14,7 @@ from augury.classifiers import CLASSIFIERS, Classifier
 from augury.errors import SettingsError
 from augury.generators import GENERATORS, Generator
 from augury.policies import policy_from
+from augury.readers import is_place
 from augury.settings import Recipe, lists, nearest, read_toml, to_toml, tuples
 from augury.splits import SplitPlan
 from augury.study.study import Arm, DataSettings, NamedClassifier, NamedGenerator, Study
@@ -34,7 +36,7 @@ def load_study(path: str | Path, *, allow_plugins: bool = False) -> Study:
     path = Path(path)
     study = study_from(read_toml(path), allow_plugins=allow_plugins)
     source = study.data.source
-    if source == "digits" or Path(source).is_absolute():
+    if not is_place(source) or Path(source).is_absolute():
         return study
     return study.replace(data=study.data.replace(source=str((path.parent / source).resolve())))
 
@@ -61,14 +63,14 @@ def study_from(table: dict[str, Any], *, allow_plugins: bool = False) -> Study:
 def _table(table: dict[str, Any], name: str) -> dict[str, Any]:
     value = table.get(name, {})
     if not isinstance(value, dict):
-        raise SettingsError(f"[{name}] is a table. Got {value!r}.")
+        raise SettingsError(f"[{name}] is a table. Got {shorten(repr(value), 80)}.")
     return value
 
 
 def _each(table: dict[str, Any], name: str, build: Callable[[dict[str, Any]], Made]) -> tuple[Made, ...]:
     rows = table.get(name, [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise SettingsError(f"[[{name}]] is a list of tables. Got {rows!r}.")
+        raise SettingsError(f"[[{name}]] is a list of tables. Got {shorten(repr(rows), 80)}.")
     return tuple(_at(f"[[{name}]] {i}", lambda row=row: build(row)) for i, row in enumerate(rows, start=1))  # type: ignore[misc]
 
 
@@ -81,7 +83,7 @@ def _at(place: str, build: Callable[[], Made]) -> Made:
 
 def _data(table: dict[str, Any]) -> dict[str, Any]:
     size = table.get("size", "auto")
-    return {**table, "size": (size, size) if isinstance(size, int) else size}
+    return {**_pairs(table, "columns"), "size": (size, size) if isinstance(size, int) else size}
 
 
 def _pairs(table: dict[str, Any], name: str) -> dict[str, Any]:
@@ -113,8 +115,11 @@ def _classifier(row: dict[str, Any], allow_plugins: bool) -> NamedClassifier:
 def _named(row: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
     if "kind" not in row:
         raise SettingsError("the setting 'kind' is missing.")
+    for key in ("kind", "name"):
+        if not isinstance(row.get(key, ""), str):
+            raise SettingsError(f"{key!r} is a text. Got {row[key]!r}.")
     settings = {key: tuples(value) for key, value in row.items() if key not in ("kind", "name")}
-    return str(row["kind"]), str(row.get("name", row["kind"])), settings
+    return row["kind"], row.get("name", row["kind"]), settings
 
 
 def _recipe(kind: str, known: dict[str, type[Made]], base: type[Made], allow_plugins: bool) -> type[Made]:
@@ -142,7 +147,7 @@ def dump_study(study: Study) -> str:
     """Write a study as TOML, every setting resolved; `load_study` reads it back to an equal study."""
     head = {name: value for name, value in study.settings().items() if name not in TABLES}
     body = {
-        "data": _tables(study.data.settings()),
+        "data": _tables({**study.data.settings(), "columns": dict(study.data.columns)}),
         "split": _tables({**study.split.settings(), "keep": dict(study.split.keep)}),
         "generators": [_entry(named.name, named.recipe) for named in study.generators],
         "classifiers": [_entry(named.name, named.recipe) for named in study.classifiers],
