@@ -193,5 +193,5 @@ def pixel_digest(pixels: np.ndarray) -> str:
     """Return the SHA-256 of an image's shape and pixels: uint8 (C, H, W)."""
     hasher = hashlib.sha256(f"{pixels.dtype}:{pixels.shape}:".encode())
     # colours last, as decoders lay them out: nothing is copied for it
-    hasher.update(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)).data)
+    hasher.update(np.ascontiguousarray(pixels.transpose(1, 2, 0)).data)
     return hasher.hexdigest()

@@ -1,4 +1,4 @@
-"""Commands on any source, with any settings: 500 cases. What they write is whole, or not there."""
+"""Commands on any source, with any settings: 250 cases. What they write is whole, or not there."""
 
 import json
 
@@ -52,7 +52,7 @@ def files(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@cases(250)
+@cases(125)
 @given(
     name=st.sampled_from(SOURCES),
     odd=payloads(),
@@ -93,7 +93,7 @@ def test_a_model_and_its_images_are_written_whole_or_not_at_all(
         assert not [path for path in folder.rglob("*") if "partial" in path.name]
 
 
-@cases(250)
+@cases(125)
 @given(
     name=st.sampled_from(SOURCES),
     odd=payloads(),

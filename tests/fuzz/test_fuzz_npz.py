@@ -1,4 +1,4 @@
-"""Arrays of any type and shape, and .npz files that are none: 900 cases."""
+"""Arrays of any type and shape, and .npz files that are none: 450 cases."""
 
 import io
 import warnings
@@ -55,7 +55,7 @@ def npy(array):
     return file.getvalue()
 
 
-@cases(900)
+@cases(450)
 @given(
     data=st.data(),
     base=st.one_of(fitting(), st.just({})),

@@ -1,4 +1,4 @@
-"""Folders, archives and tables of any shape: 2,000 cases."""
+"""Folders, archives and tables of any shape: 1,000 cases."""
 
 import csv
 import io
@@ -60,7 +60,7 @@ def lay(root: Path, name: str, kind: str, data: bytes) -> None:
         return  # no such name here, or a file stands where a folder should
 
 
-@cases(600)
+@cases(300)
 @given(found=entries(), how=readings())
 def test_any_folder_is_read_or_refused(found, how):
     with fresh() as place:
@@ -90,7 +90,7 @@ def entry(name: str, mode: int) -> zipfile.ZipInfo:
     return found
 
 
-@cases(600)
+@cases(300)
 @given(
     data=st.data(),
     found=members(),
@@ -143,7 +143,7 @@ def table_bytes(rows, delimiter, encoding, ends):
     return file.getvalue().encode(encoding, "replace")
 
 
-@cases(800)
+@cases(400)
 @given(
     data=st.data(),
     rows=st.one_of(proper(), proper(), headed(), cells()),
