@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image, ImageDraw, ImageFont
 
 from augury.errors import SettingsError
@@ -15,6 +14,7 @@ from augury.files import printable, write_whole
 from augury.look.findings import findings
 from augury.look.overview import Look
 from augury.report.pictures import Picture, picture
+from augury.report.templates import template
 from augury.seeds import numbers_for
 
 SHOWN = 12  # images of each class
@@ -97,14 +97,5 @@ def _tile(image: np.ndarray) -> Image.Image:
 
 
 def _as_html(seen: Look, rows: list[Row]) -> str:
-    environment = Environment(
-        loader=PackageLoader("augury.look", "."),
-        autoescape=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("sheet.html.jinja").render(
-        seen=seen, rows=rows, findings=findings(seen), most=SHOWN
-    )
+    page = template("augury.look", "sheet.html.jinja")
+    return page.render(seen=seen, rows=rows, findings=findings(seen), most=SHOWN)

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from augury.files import write_whole
 from augury.report import charts, findings, tables
 from augury.report.picks import REAL, arms_of, best_without, chosen_using, dose_families, named
 from augury.report.pictures import LARGEST, Picture, picture
+from augury.report.templates import template
 from augury.study.outcome import ArmResult, ClassGallery, ClassResult, Contrast, Gallery, Outcome
 
 
@@ -80,15 +79,7 @@ def write_report(outcome: Outcome, galleries: Sequence[Gallery], path: Path, *, 
 
 def render(outcome: Outcome, galleries: Sequence[Gallery], *, real_images: bool = True) -> str:
     """Return the page as text."""
-    environment = Environment(
-        loader=PackageLoader("augury.report", "."),
-        autoescape=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.jinja").render(
+    return template("augury.report", "page.html.jinja").render(
         outcome=outcome,
         sides=_sides(outcome),
         galleries=[(gallery, _shelves(gallery, real_images)) for gallery in galleries],
