@@ -18,10 +18,11 @@ from augury.errors import StepDiedError
 from augury.processes import end_with_parent
 from augury.readers.how import ReadSettings
 from augury.readers.levels import Levels
-from augury.readers.pixels import Picture, decode, picture
+from augury.readers.pixels import AUTO_SIDE, Picture, Sizing, decode, picture
 from augury.readers.tree import Refused, Tree, UnreadableError
 
-PIECE = 32  # files that a process decodes in one go
+PIECE_BYTES = 3 * 2**19  # of pixels that a process hands over at once
+UNKNOWN = 8  # files, where the size of their pixels is not known beforehand
 FEW = 256  # files that one process decodes sooner than others could be started
 
 Value = TypeVar("Value")
@@ -33,12 +34,13 @@ class _Pieces(Dataset[list[Picture | Refused]]):
     def __init__(self, tree: Tree, names: Sequence[str], settings: ReadSettings) -> None:
         self.tree, self.names = tree, names
         self.levels, self.sizing = Levels.parse(settings.levels), settings.sizing
+        self.size = _piece(settings.sizing)
 
     def __len__(self) -> int:
-        return -(-len(self.names) // PIECE)
+        return -(-len(self.names) // self.size)
 
     def __getitem__(self, piece: int) -> list[Picture | Refused]:
-        return [self._one(name) for name in self.names[piece * PIECE : (piece + 1) * PIECE]]
+        return [self._one(name) for name in self.names[piece * self.size : (piece + 1) * self.size]]
 
     def _one(self, name: str) -> Picture | Refused:
         try:
@@ -78,6 +80,14 @@ def decoded_pieces(tree: Tree, names: Sequence[str], settings: ReadSettings) -> 
             raise
         cause = "killed, as a system does when memory runs out, or out of memory for what it shares"
         raise StepDiedError(f"a process that decodes images ended without a result ({cause}). Try again.") from None
+
+
+def _piece(sizing: Sizing) -> int:
+    """Return how many files are decoded in one go."""
+    if sizing.size == "native":
+        return UNKNOWN
+    H, W = sizing.target or (AUTO_SIDE, AUTO_SIDE)
+    return max(1, PIECE_BYTES // (3 * H * W))
 
 
 def _begin(_: int) -> None:
