@@ -66,7 +66,7 @@ def test_no_process_outlives_a_reading_that_is_killed(many):
     code = "import os; os.sched_getaffinity = lambda _: {0, 1}\n"
     code += "from augury.readers import decoding; import time, augury\n"
     code += "decode = decoding.decode\n"
-    code += "def slow(*given):\n    print(os.getpid(), flush=True); time.sleep(0.2); return decode(*given)\n"
+    code += "def slow(*given):\n    os.write(1, b'%d\\n' % os.getpid()); time.sleep(0.2); return decode(*given)\n"
     code += f"decoding.decode = slow; augury.read({str(many / 'set')!r}, skip_unreadable=True)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as reading:
         workers = {int(reading.stdout.readline()) for _ in range(4)}
