@@ -1,4 +1,4 @@
-"""Processes that this one starts: they end with it, however it ends."""
+"""Processes that this one starts: how many there is room for, and that they end with it, however it ends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import multiprocessing
 import os
 import threading
 from multiprocessing.connection import wait
+
+
+def cores() -> int:
+    """Return how many cores this process may use, which a container or a cluster may have bounded."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def end_with_parent() -> None:

@@ -31,11 +31,13 @@ class Bar(Progress):
         self.seen, self.total = 0, 0
 
     def __enter__(self) -> Self:
-        self.bars.start()
+        if self.console.is_terminal:  # elsewhere a bar leaves nothing but an empty line
+            self.bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bars.stop()
+        if self.console.is_terminal:
+            self.bars.stop()
 
     def begin(self, todo: Sequence[Step]) -> None:
         """Show how much is missing."""

@@ -9,9 +9,12 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from augury.catalogue import catalogue
 from augury.cli import main
+from augury.progress import Bar
+from augury.study import layout
 from augury.study.estimate import Stopwatch
 from augury.study.store import FolderStore
 from law import draw_images, write
@@ -116,6 +119,22 @@ def tried(tmp_path_factory):
         pngs(shell.folder / "data", cat=12, dog=12)
         words = ("data", "--preset", "quick", "--steps", "4", "--jobs", "1", "--budget", "26s", "--json", "-o", "out")
         yield shell, shell("try", *words)
+
+
+def test_try_hashes_the_images_once_whatever_the_budget_leaves_out(augury, monkeypatch):
+    hashed, digest = [], layout.content_digest
+    monkeypatch.setattr(layout, "content_digest", lambda *given: hashed.append(given) or digest(*given))
+    pngs(augury.folder / "data", cat=12, dog=12)
+    code, _, err = augury("try", "data", "--budget", "0.001s", "--jobs", "1")
+    assert (code, len(hashed)) == (2, 1)
+    assert "the smallest form of this study needs about" in err
+
+
+def test_where_there_is_no_terminal_lines_are_all_that_is_printed():
+    stream = io.StringIO()
+    with Bar(Console(file=stream)) as bar:
+        bar.on_image(1, 2)
+    assert stream.getvalue() == ""
 
 
 def test_try_prints_the_outcome_as_json_and_nothing_else(tried):

@@ -107,7 +107,7 @@ def test_a_run_starts_while_someone_looks_at_the_lock(tmp_path):
     with subprocess.Popen([sys.executable, "-c", LOOK], cwd=tmp_path, stdout=subprocess.PIPE) as looks:
         looks.stdout.readline()
         with FolderStore(tmp_path).lock():
-            pass
+            assert is_held(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -52,7 +52,7 @@ def test_more_processes_take_less_time():
 
 def test_a_budget_leaves_out_doses_first_then_repeats(monkeypatch):
     monkeypatch.setattr("augury.study.estimate.Stopwatch.seconds", lambda self, recipe: 1.0)
-    laid, need, left_out = fit_into(demo(), MemoryStore(), 150, jobs=1, device="cpu")
+    laid, need, left_out = fit_into(lay_out(demo(), MemoryStore()), 150, jobs=1, device="cpu")
     assert need.seconds <= 150
     assert left_out[:3] == ("dose 'ratio 2'", "dose 'ratio 1'", "repeat 5")
     assert laid.study.split.repeats < 5
@@ -60,7 +60,7 @@ def test_a_budget_leaves_out_doses_first_then_repeats(monkeypatch):
 
 
 def test_what_fits_stays_whole():
-    laid, _, left_out = fit_into(toy(), MemoryStore(), 1e9, jobs=1, device="cpu")
+    laid, _, left_out = fit_into(lay_out(toy(), MemoryStore()), 1e9, jobs=1, device="cpu")
     assert (laid.study, left_out) == (toy(), ())
     assert laid.study.arms[1].amounts == (Ratio(r=1.0),)
 
@@ -68,13 +68,4 @@ def test_what_fits_stays_whole():
 def test_a_budget_that_nothing_fits_is_refused_with_the_time_it_takes():
     study = toy().replace(split=toy().split.replace(repeats=FEWEST_REPEATS))
     with pytest.raises(SettingsError, match="the smallest form of this study needs about"):
-        fit_into(study, MemoryStore(), 0.001, jobs=1, device="cpu")
-
-
-def test_a_budget_hashes_the_images_once(monkeypatch):
-    hashed = []
-    monkeypatch.setattr("augury.study.layout.content_digest", lambda source, how: hashed.append(source) or "digest")
-    monkeypatch.setattr("augury.study.estimate.Stopwatch.seconds", lambda self, recipe: 1.0)
-    _, _, left_out = fit_into(demo(), MemoryStore(), 150, jobs=1, device="cpu")
-    assert len(left_out) > 1
-    assert hashed == ["digits"]
+        fit_into(lay_out(study, MemoryStore()), 0.001, jobs=1, device="cpu")

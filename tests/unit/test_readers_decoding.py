@@ -31,7 +31,7 @@ def many(tmp_path_factory):
 
 @pytest.fixture
 def two_cores(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(decoding, "cores", lambda: 2)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forks here")
@@ -63,8 +63,7 @@ def test_a_process_that_is_killed_is_named(many, two_cores, monkeypatch):
 
 
 def test_no_process_outlives_a_reading_that_is_killed(many):
-    code = "import os; os.sched_getaffinity = lambda _: {0, 1}\n"
-    code += "from augury.readers import decoding; import time, augury\n"
+    code = "import os, time, augury; from augury.readers import decoding; decoding.cores = lambda: 2\n"
     code += "decode = decoding.decode\n"
     code += "def slow(*given):\n    os.write(1, b'%d\\n' % os.getpid()); time.sleep(0.2); return decode(*given)\n"
     code += f"decoding.decode = slow; augury.read({str(many / 'set')!r}, skip_unreadable=True)"

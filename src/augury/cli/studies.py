@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -39,13 +38,13 @@ from augury.cli.shell import (
     tell,
 )
 from augury.errors import SettingsError
+from augury.processes import cores
 
 if TYPE_CHECKING:
     from augury.study import Study
     from augury.study.cleaning import Leftover
     from augury.study.layout import Laid
     from augury.study.run import Finished
-    from augury.study.store import Store
 
 
 @app.command()
@@ -85,7 +84,7 @@ def try_(
     from augury.readers import is_place, reader_for
     from augury.study import DataSettings, for_images
     from augury.study.estimate import parse_seconds
-    from augury.study.layout import read_images
+    from augury.study.layout import lay, read_images
     from augury.study.store import open_store
     from augury.training import choose_device
 
@@ -97,19 +96,19 @@ def try_(
     settings = DataSettings(source=source, **how, fit=fit, safe=families, positive=positive)
     with open_store(out / "store", choose_device(device)) as store:
         with Bar(stderr) as bar:
-            _, prepared = read_images(settings, store, given_split=split == "given", told=bar.on_image)
+            read, prepared = read_images(settings, store, given_split=split == "given", told=bar.on_image)
         study = for_images(settings, prepared.cleaned.images, preset=preset, split=split, steps=steps, seed=seed)
-        laid = _fitted(study, store, seconds, jobs, device)
+        laid = _fitted(lay(study, read, prepared, store), seconds, jobs, device)
         _finish(laid, out, jobs, device, as_json, real_images=not no_real_images)
 
 
-def _fitted(study: Study, store: Store, seconds: float, jobs: int | None, device: str) -> Laid:
+def _fitted(laid: Laid, seconds: float, jobs: int | None, device: str) -> Laid:
     """Say what will run and how long it will take; leave out what the budget does not hold."""
     from augury.study.estimate import fit_into, in_words
     from augury.training import choose_device
 
     where = choose_device(device)
-    laid, need, left_out = fit_into(study, store, seconds, jobs=_jobs(jobs, study, where), device=where)
+    laid, need, left_out = fit_into(laid, seconds, jobs=_jobs(jobs, laid.study, where), device=where)
     _describe(laid)
     if left_out:
         tell(f"left out to stay within {in_words(seconds)}: {', '.join(left_out)}")
@@ -243,7 +242,7 @@ def _jobs(jobs: int | None, study: Study, device: str) -> int:
     """Return how many processes run: threads x processes never exceed the cores."""
     if jobs is not None:
         return jobs
-    return 1 if device == "cuda" else max(1, (os.cpu_count() or 1) // study.threads)
+    return 1 if device == "cuda" else max(1, cores() // study.threads)
 
 
 def _run_into(

@@ -214,10 +214,9 @@ def _told(seen: Look, shortcut: Shortcut) -> str:
 def _about(shortcut: Shortcut) -> tuple[str, str]:
     if shortcut.property == "border":
         return "leaves the pixels as they are", "Crop what is not the subject, or see whether it belongs to it."
-    what = "format" if shortcut.property == "format" else "size" if shortcut.property == "size" else "mode"
-    trace = {"format": "compression marks", "size": "blur or sharpness", "mode": "tint and depth"}[what]
+    trace = {"format": "compression marks", "size": "blur or sharpness", "mode": "tint and depth"}[shortcut.property]
     return (
-        f"reads pixels only, all at one size; traces of the {what} ({trace}) stay in them",
+        f"reads pixels only, all at one size; traces of the {shortcut.property} ({trace}) stay in them",
         "A score on such images may be the scanner's or the source's. Get images of all classes from one source.",
     )
 

@@ -152,9 +152,8 @@ def look(source: str | Path, settings: ReadSettings | None = None, told: Told | 
     how = (settings or ReadSettings()).replace(skip_unreadable=True)
     reading = read_source(source, how, told)
     found = find(reading.images, reading.thumbnails, reading.sides)
-    near = [rows for rows in found.near if rows not in found.exact]
-    twins = [*(_twins(reading.images, rows, True) for rows in found.exact)]
-    twins += [_twins(reading.images, rows, False) for rows in near]
+    twins = [_twins(reading.images, rows, True) for rows in found.exact]
+    twins += [_twins(reading.images, rows, False) for rows in found.near]
     small = not any(side >= MIN_SIDE for side in reading.sides)
     return Look(Path(source).name, reading, tuple(twins), find_shortcuts(reading), small)
 

@@ -21,7 +21,7 @@ PIECE_BYTES = 1 << 20  # expanded at once: an archive may hold more than it decl
 
 _BROKEN = (OSError, EOFError, ValueError, RuntimeError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 # zipfile cannot bound what a piece of another packing expands to, and a bomb of bzip2 takes gigabytes
-_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class ZipTree:
@@ -123,6 +123,6 @@ def _why_not(member: zipfile.ZipInfo, known: bool) -> str | None:
         return "is a link, which is not followed. Pack the file itself."
     if member.flag_bits & 1:
         return "is encrypted. Pack it without a password."
-    if member.compress_type not in _PACKED:
+    if member.compress_type not in PACKED:
         return "is packed in an unusual way. Pack it anew as a plain zip archive (deflate)."
     return too_large(member.file_size) if member.file_size > MAX_FILE_BYTES else None

@@ -6,7 +6,6 @@ Threads do not do: decoding small files goes in and out of Python so often that 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -15,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from augury.errors import StepDiedError
-from augury.processes import end_with_parent
+from augury.processes import cores, end_with_parent
 from augury.readers.how import ReadSettings
 from augury.readers.levels import Levels
 from augury.readers.pixels import AUTO_SIDE, Picture, Sizing, decode, picture
@@ -103,5 +102,4 @@ def _processes(files: int) -> int:
     # a process that runs a step may have none of its own
     if files < FEW or not sys.platform.startswith("linux") or multiprocessing.current_process().daemon:
         return 0
-    cores = len(os.sched_getaffinity(0))
-    return cores if cores > 1 else 0
+    return cores() if cores() > 1 else 0

@@ -21,6 +21,7 @@ from numpy.lib.npyio import NpzFile
 from augury.errors import DataError
 from augury.images import PARTS
 from augury.readers.album import Album
+from augury.readers.archive import PACKED
 from augury.readers.base import Labels, Reading, Told, read_album
 from augury.readers.how import ReadSettings
 from augury.readers.levels import Levels
@@ -34,7 +35,6 @@ _UNPACKING = (OSError, EOFError, RuntimeError, NotImplementedError, struct.error
 _PARSING = (ValueError, TypeError, KeyError, IndexError, MemoryError, SyntaxError, OverflowError, tokenize.TokenError)
 _BROKEN = (*_UNPACKING, *_PARSING)
 _OBJECT = re.compile(r":? <[^>]* object at 0x[0-9a-f]+>")  # in messages that are meant for programmers
-_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # as numpy does; others can expand a thousandfold more
 
 _ORGANS = (
     *("bladder", "femur-left", "femur-right", "heart", "kidney-left", "kidney-right"),
@@ -213,7 +213,7 @@ def _opened(path: Path) -> NpzFile:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
         expanded = sum(member.file_size for member in members)
-        if expanded <= MAX_BYTES and all(member.compress_type in _PACKED for member in members):
+        if expanded <= MAX_BYTES and all(member.compress_type in PACKED for member in members):
             file: NpzFile = np.load(path, allow_pickle=False)
             return file
     except _BROKEN as error:

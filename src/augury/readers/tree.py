@@ -14,8 +14,6 @@ from augury.errors import DataError
 MAX_FILE_BYTES = 512 * 2**20  # of one image file, expanded
 
 _SYSTEM_NAMES = ("thumbs.db", "desktop.ini", "__macosx", "dicomdir")  # left behind by file managers and scanners
-
-
 _REMEDY = "Check its rights, or remove it."
 
 

@@ -48,8 +48,8 @@ class Leftover:
         return self.folder.parent.name != "partial"
 
 
-class Reading(FolderStore):
-    """A store that is read and not written to: images that are not in it are read into memory."""
+class Untouched(FolderStore):
+    """A store that is not written to: images that are not in it are read into memory."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -83,7 +83,7 @@ def needed_by(folder: Path, root: Path, *, allow_plugins: bool = False) -> Neede
             if not read_toml(path).keys() & set(TABLES):
                 others.append(path)
                 continue
-            laid = lay_out(load_study(path, allow_plugins=allow_plugins), Reading(root))
+            laid = lay_out(load_study(path, allow_plugins=allow_plugins), Untouched(root))
         except AuguryError as error:
             raise DataError(f"{path}: {error} Nothing was removed: mend the file, or move it away.") from None
         studies.append(path)

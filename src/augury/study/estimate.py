@@ -10,9 +10,8 @@ from typing import Any
 
 from augury.errors import SettingsError
 from augury.images import ImageSet
-from augury.study.layout import Laid, lay_out
+from augury.study.layout import Laid
 from augury.study.steps import DrawImages, FitClassifier, FitGenerator, Step
-from augury.study.store import Store
 from augury.study.study import Study
 from augury.training import Run, torch_threads
 
@@ -95,10 +94,8 @@ def _seconds(step: Step, watch: Stopwatch) -> float:
     return overhead + (0.02 if isinstance(step, DrawImages) else 0.0)
 
 
-def fit_into(
-    study: Study, store: Store, seconds: float, *, jobs: int, device: str
-) -> tuple[Laid, Estimate, tuple[str, ...]]:
-    """Leave out what does not fit into a budget: first doses, then repeats.
+def fit_into(laid: Laid, seconds: float, *, jobs: int, device: str) -> tuple[Laid, Estimate, tuple[str, ...]]:
+    """Leave out of a study what does not fit into a budget: first doses, then repeats.
 
     Returns:
         The study that fits, laid out, its estimate, and what was left out, in words.
@@ -107,19 +104,18 @@ def fit_into(
         SettingsError: If not even the smallest form fits.
     """
     left_out: list[str] = []
-    laid = lay_out(study, store)
     while True:
         need = estimate(laid, jobs=jobs, device=device)
         if need.seconds <= seconds:
             return laid, need, tuple(left_out)
-        smaller, what = _smaller(study)
+        smaller, what = _smaller(laid.study)
         if smaller is None:
-            other = "" if study.exploratory else " --preset quick takes less."
+            other = "" if laid.study.exploratory else " --preset quick takes less."
             raise SettingsError(
                 f"the smallest form of this study needs about {in_words(need.seconds)}, and the budget is "
                 f"{in_words(seconds)}. Raise --budget, or lower --size or --steps.{other}"
             )
-        study, laid = smaller, laid.of(smaller)
+        laid = laid.of(smaller)
         left_out.append(what)
 
 

@@ -121,6 +121,16 @@ def lay_out(study: Study, store: Store, told: Told | None = None) -> Laid:
     """
     as_is = "given_split_as_is" in study.flaws
     read, prepared = read_images(study.data, store, given_split=study.split.plan == "given", as_is=as_is, told=told)
+    return lay(study, read, prepared, store)
+
+
+def lay(study: Study, read: ReadImages, prepared: Prepared, store: Store) -> Laid:
+    """Lay out a study of images that are read already.
+
+    Raises:
+        DataError: If the images cannot be split.
+        SettingsError: If the study does not fit the images.
+    """
     images = prepared.cleaned.images
     if "groups_ignored" in study.flaws:
         images = replace(images, groups=None)
