@@ -22,7 +22,7 @@ from augury.errors import DataError
 from augury.generators import Blend, Repeat
 from augury.generators.base import Card, Generator, Sampler
 from augury.images import ImageSet, real_set
-from augury.mixing import Mixture
+from augury.mixing import Mixture, Synthetic
 from augury.policies import Policy, Ratio
 from augury.readers import read
 from augury.seeds import seed_for
@@ -93,11 +93,11 @@ class Discriminant(Classifier):
     steps: int = Field(default=4, ge=1)
     batch: int = Field(default=128, ge=2)
     sampling: Literal["natural", "balanced"] | tuple[float, ...] = "natural"
-    max_synthetic_share: float = 0.8
+    synthetic: Synthetic = Synthetic(max_share=0.8)
     shrink: float = 0.03
 
     def fit(self, train: ImageSet, val: ImageSet | None, run: Run) -> DiscriminantPredictor:
-        source = Mixture(train, seed=run.seed, sampling=self.sampling, max_share=self.max_synthetic_share)
+        source = Mixture(train, seed=run.seed, sampling=self.sampling, use=self.synthetic)
         shown = torch.cat([source.index(step, self.batch) for step in range(self.steps)])
         weights = torch.bincount(shown, minlength=len(train)).double()
         real, drawn = len(source.real), len(source.drawn)

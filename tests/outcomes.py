@@ -5,22 +5,30 @@ from dataclasses import replace
 
 import numpy as np
 
-from augury.statistics import Interval, holm, nadeau_bengio
+from augury.metrics import reliability
+from augury.one_test_set import PatientBootstrap, delong, mcnemar
+from augury.statistics import Interval, holm, nadeau_bengio, wilson
 from augury.study.outcome import (
     ArmResult,
     ClassGallery,
     ClassResult,
+    Clinic,
+    ClinicArm,
     Contrast,
     DataSummary,
     Gallery,
     Gate,
     GeneratorResult,
+    OneTestSet,
+    Operating,
     Outcome,
     PlanSummary,
+    Subgroup,
+    Subgroups,
 )
-from augury.verdict import Evidence, decide
+from augury.verdict import PLAIN, RIVAL, Evidence, decide
 
-METRICS = ("auroc", "balanced_accuracy", "accuracy", "macro_f1", "mcc", "log_loss")
+METRICS = ("auroc", "balanced_accuracy", "accuracy", "macro_f1", "mcc", "log_loss", "brier", "ece")
 LABELS = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy"}
 SPLITS, RATIO, ROPE = 25, 0.25, 0.01
 GAINS = {  # arm -> (gain over real images only, generator, policy, images added)
@@ -69,6 +77,7 @@ def outcome(classes: tuple[str, ...] = ("benign", "malignant"), *, gain: float =
         cells=len(GAINS) * SPLITS,
         settings='title = "Moles at one hospital"\nrope = 0.01\n\n[data]\nsource = "moles"\n',
         environment={"python": "3.11.9", "torch": "2.7.0", "device": "cpu, 1 thread per step"},
+        clinics=(clinic(two=len(classes) == 2),),
     )
     return replace(made, **changes)
 
@@ -136,7 +145,67 @@ def _class(index: int, name: str, difference: Interval | None) -> ClassResult:
         mean = difference.mean * (1.5, -0.9, 0.4)[index % 3]
         change = Interval(mean, mean - 0.025, mean + 0.025, 0.012, 0.02, SPLITS, 0.04)
     recall = 0.9 - 0.04 * index + (change.mean if change else 0.0)
-    return ClassResult(name, 0.81, recall, 0.80, 200 if index else 800, change)
+    return ClassResult(name, 0.81, recall, 0.80, 200 if index else 800, change, wilson(round(40 * recall), 40))
+
+
+def rivals_only(**changes) -> Outcome:
+    """Return a finished study without generated images: its chosen arm against real images only."""
+    made = outcome()
+    kept = ("real", "balanced", "classical")
+    rows = tuple(replace(arm, sensitivity_row=arm.arm == "balanced") for arm in made.arms if arm.arm in kept)
+    one = contrast("AUROC", 0.03, one=RIVAL, other=PLAIN)
+    one = replace(one, using={"classical": 20, "real": 5}, without={"real": 25}, generated=False, pipeline=one.interval)
+    clinics = (replace(made.clinics[0], arms=made.clinics[0].arms[:2], test_sets=(), subgroups=()),)
+    return replace(made, contrasts=(one,), arms=rows, generators=(), gates=(), clinics=clinics, **changes)
+
+
+def clinic(*, two: bool) -> Clinic:
+    """Return what a clinician asks: operating points of two classes only."""
+    shown = ("real", "classical", "cvae · balance")
+    rows = (("f", 61, (0.81, 0.83, 0.85)), ("not given", 4, (None, None, None)))
+    return Clinic(
+        classifier="small_cnn",
+        arms=tuple(_clinic_arm(name, index, two) for index, name in enumerate(shown)),
+        prevalence=0.2 if two else None,
+        test_sets=(_test_set(two),),
+        subgroups=(Subgroups("sex", shown, tuple(Subgroup(v, n, n // 2, scores) for v, n, scores in rows)),),
+    )
+
+
+def _clinic_arm(name: str, index: int, two: bool) -> ClinicArm:
+    rng = np.random.default_rng(index)
+    sure = rng.uniform(0.5, 1, 200)
+    right = rng.random(200) < sure - 0.1
+    change = Interval(0.02, -0.01, 0.05, 0.01, 0.02, SPLITS, 0.2) if index else None
+    points = tuple(Operating(target, 0.71 - target / 9, target - 0.013, change) for target in (0.9, 0.95))
+    return ClinicArm(
+        arm=name,
+        points=points if two else (),
+        average_precision=0.613 if two else None,
+        recalibrated={"log_loss": 0.391, "brier": 0.247, "ece": 0.052},
+        even_balanced_accuracy=0.803,
+        reliability=reliability(sure, right, bins=8),
+        reliability_recalibrated=reliability(0.9 * sure, right, bins=8),
+    )
+
+
+def _test_set(two: bool) -> OneTestSet:
+    rng = np.random.default_rng(5)
+    labels = np.arange(80) % 2
+    a, b = (labels + rng.normal(0, 1, 80) for _ in "ab")
+    return OneTestSet(
+        part="test" if two else "rest",
+        images=80,
+        groups=41,
+        one="cvae · balance",
+        other="classical",
+        one_score=0.84,
+        other_score=0.81,
+        auroc=delong(labels, a, b) if two else None,
+        mcnemar=mcnemar(labels, (a > 0.5).astype(int), (b > 0.5).astype(int)),
+        bootstrap=PatientBootstrap(0.03, -0.021, 0.077) if two else None,
+        reasons=() if two else ("no bootstrap over groups: every class must have images of 2 or more groups.",),
+    )
 
 
 def _confusion(size: int, gain: float) -> tuple[tuple[int, ...], ...]:

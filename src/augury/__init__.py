@@ -13,14 +13,20 @@ __version__ = "0.1.0"
 _HOMES = {
     "Augment": "augury.augment",
     "AuguryError": "augury.errors",
+    "BackboneClassifier": "augury.classifiers",
     "Blend": "augury.generators",
     "CVAE": "augury.generators",
+    "CovidCNNClassifier": "augury.classifiers",
     "ImageSet": "augury.images",
+    "LesionCNNClassifier": "augury.classifiers",
+    "Loss": "augury.losses",
     "Repeat": "augury.generators",
+    "ResNet18Classifier": "augury.classifiers",
     "Run": "augury.training",
     "SmallCNNClassifier": "augury.classifiers",
     "SplitPlan": "augury.splits",
     "Study": "augury.study",
+    "Synthetic": "augury.mixing",
     "images": "augury.images",
     "load_sampler": "augury.generators",
     "mix": "augury.mixing",
@@ -35,6 +41,10 @@ if TYPE_CHECKING:
     from augury import images as images
     from augury import study as study
     from augury.augment import Augment as Augment
+    from augury.classifiers import BackboneClassifier as BackboneClassifier
+    from augury.classifiers import CovidCNNClassifier as CovidCNNClassifier
+    from augury.classifiers import LesionCNNClassifier as LesionCNNClassifier
+    from augury.classifiers import ResNet18Classifier as ResNet18Classifier
     from augury.classifiers import SmallCNNClassifier as SmallCNNClassifier
     from augury.errors import AuguryError as AuguryError
     from augury.generators import CVAE as CVAE
@@ -42,6 +52,8 @@ if TYPE_CHECKING:
     from augury.generators import Repeat as Repeat
     from augury.generators import load_sampler as load_sampler
     from augury.images import ImageSet as ImageSet
+    from augury.losses import Loss as Loss
+    from augury.mixing import Synthetic as Synthetic
     from augury.mixing import mix as mix
     from augury.policies import policy_from as policy_from
     from augury.readers import read as read

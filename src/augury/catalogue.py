@@ -1,4 +1,4 @@
-"""What there is: generators, classifiers, policies and readers, with their settings and defaults."""
+"""What there is: generators, classifiers, policies, tables within settings, readers, with settings and defaults."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from augury.generators import GENERATORS
 from augury.policies import POLICIES
 from augury.readers import READERS
 from augury.settings import describe
+from augury.study.study_file import NESTED
 
 
 def catalogue() -> dict[str, list[dict[str, Any]]]:
@@ -23,7 +24,9 @@ def catalogue() -> dict[str, list[dict[str, Any]]]:
         family: [_row(kind, recipe.summary, describe(recipe)) for kind, recipe in table.items()]
         for family, table in families.items()
     }
-    return {**entries, "readers": [_row(kind, reader.summary, []) for kind, reader in READERS.items()]}
+    tables = [_row(kind, str(recipe.__doc__).partition("\n")[0], describe(recipe)) for kind, recipe in NESTED.items()]
+    readers = [_row(kind, reader.summary, []) for kind, reader in READERS.items()]
+    return {**entries, "tables": tables, "readers": readers}
 
 
 def _row(kind: str, summary: str, settings: list[tuple[str, str, str]]) -> dict[str, Any]:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar, Protocol
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from augury.errors import DataError, SettingsError
 from augury.images import ImageSet
 from augury.seeds import generator_for
+from augury.settings import Recipe
 from augury.stored import StoredPixels, in_chunks, join, take
 from augury.training import Batch, Draw, to_float
 
-DEFAULT_MAX_SHARE = 0.5
 ON_DEVICE_BYTES = 2 * 1024**3  # a larger set stays where it is, and its batches travel one by one
 
 
@@ -79,30 +81,76 @@ def _join(train: ImageSet, pool: ImageSet, chosen: Tensor) -> ImageSet:
     )
 
 
-def synthetic_share(real: int, synthetic: int, max_share: float = DEFAULT_MAX_SHARE) -> float:
-    """Return the share of synthetic images per batch: their share of the training set, at most `max_share`.
+class Synthetic(Recipe):
+    """How a classifier uses the synthetic images of its training set.
 
     Example:
-        >>> synthetic_share(100, 25), synthetic_share(100, 900)
+        >>> Synthetic().batch_share([100], [25]), Synthetic().batch_share([100], [900])
         (0.2, 0.5)
+        >>> Synthetic(share=1.0).batch_share([100], [25])
+        1.0
     """
-    return min(max_share, synthetic / (real + synthetic)) if synthetic else 0.0
+
+    kind: ClassVar[str] = "synthetic"
+    max_share: float = Field(default=0.5, ge=0, le=1, description="greatest share of synthetic images per batch")
+    share: float = Field(
+        default=0.0, ge=0, le=1, description="their share per batch; 1: synthetic only; 0: as in the training set"
+    )
+    weight: float = Field(default=1.0, gt=0, le=1, description="weight of a synthetic image in the loss")
+    real_last: float = Field(default=0.0, ge=0, lt=1, description="share of the steps, the last, with real images only")
+    replaces: bool = Field(
+        default=False, description="each takes the place of a real image of its class"
+    )
+    smoothing: float = Field(default=0.0, ge=0, lt=1, description="label smoothing of synthetic images")
+
+    def real_left(self, real: Sequence[int], synthetic: Sequence[int]) -> tuple[int, ...]:
+        """Return how many real images of each class take part."""
+        if not self.replaces:
+            return tuple(real)
+        return tuple(max(0, r - s) for r, s in zip(real, synthetic, strict=True))
+
+    def batch_share(self, real: Sequence[int], synthetic: Sequence[int]) -> float:
+        """Return the share of synthetic images per batch while they are shown, from counts per class."""
+        drawn, left = sum(synthetic), sum(self.real_left(real, synthetic))
+        if not drawn:
+            return 0.0
+        if not left:
+            return 1.0
+        return self.share or min(self.max_share, drawn / (left + drawn))
+
+    def mean_share(self, real: Sequence[int], synthetic: Sequence[int]) -> float:
+        """Return the share of synthetic images over the whole training."""
+        return (1 - self.real_last) * self.batch_share(real, synthetic)
 
 
 def class_shares(
-    real: Sequence[int], synthetic: Sequence[int], max_share: float = DEFAULT_MAX_SHARE
+    real: Sequence[int], synthetic: Sequence[int], use: Synthetic | None = None, sampled: Sequence[float] | None = None
 ) -> tuple[float, ...]:
     """Return how often each class is shown, as shares that add up to 1, when synthetic images are mixed in.
+
+    Args:
+        real: Real images by class.
+        synthetic: Synthetic images by class.
+        use: How they are used.
+        sampled: Shares at which real images are sampled; None: as they come.
 
     Example:
         >>> class_shares([90, 10], [0, 80])
         (0.5, 0.5)
     """
-    share = synthetic_share(sum(real), sum(synthetic), max_share)
-    drawn = max(1, sum(synthetic))
-    return tuple(
-        round((1 - share) * r / sum(real) + share * s / drawn, 6) for r, s in zip(real, synthetic, strict=True)
-    )
+    use = use or Synthetic()
+    left, share = use.real_left(real, synthetic), use.mean_share(real, synthetic)
+    drawn, taken = max(1, sum(synthetic)), max(1, sum(left))
+    natural = sampled if sampled is not None else [r / taken for r in left]
+    return tuple(round((1 - share) * r + share * s / drawn, 6) for r, s in zip(natural, synthetic, strict=True))
+
+
+class Rows(Protocol):
+    """What batches are made of: pixels, or features of a network that is not trained."""
+
+    def batch(self, index: Tensor) -> Batch:
+        """Return the images at some positions."""
+        ...
 
 
 class Mixture:
@@ -115,8 +163,10 @@ class Mixture:
         training: What `mix` returned.
         seed: Seed of the order.
         sampling: `natural`, `balanced` or K class shares; of the real images.
-        max_share: Greatest share of synthetic images per batch.
+        use: How synthetic images are used.
+        steps: Optimiser steps of the whole training; needed for `use.real_last`.
         device: Where batches are needed.
+        rows: What batches are made of; None: the pixels of the training set.
     """
 
     def __init__(
@@ -125,38 +175,54 @@ class Mixture:
         *,
         seed: int,
         sampling: str | tuple[float, ...] = "natural",
-        max_share: float = DEFAULT_MAX_SHARE,
+        use: Synthetic | None = None,
+        steps: int = 0,
         device: str = "cpu",
+        rows: Rows | None = None,
     ) -> None:
-        self.pixels = Pixels(training, device)
+        use = use or Synthetic()
+        self.rows = rows or Pixels(training, device)
         self.seed = seed
-        self.real = torch.nonzero(~training.synthetic).flatten()
         self.drawn = torch.nonzero(training.synthetic).flatten()
-        self.share = synthetic_share(len(self.real), len(self.drawn), max_share)
+        real, synthetic = (_counts(training, part) for part in (~training.synthetic, training.synthetic))
+        self.real = _left(training, use.real_left(real, synthetic), seed)
+        if use.real_last and not len(self.real):
+            raise DataError(
+                "the last steps show real images only, and all of them were replaced. "
+                "Set real_last = 0, or ask for fewer synthetic images."
+            )
+        self.share = use.batch_share(real, synthetic)
+        self.mixed_steps = math.inf if not use.real_last else steps - round(steps * use.real_last)
         self.weights = _image_weights(training, self.real, sampling)
+        self.counts = torch.tensor(use.real_left(real, synthetic)) + torch.tensor(synthetic)
+        self.class_shares = torch.tensor(class_shares(real, synthetic, use, _sampled(training, self.real, sampling)))
 
     def at(self, step: int) -> Draw:
         """Return the draw of one step; it is to be called once, with the same n at every step."""
-        return lambda n: self.pixels.batch(self.index(step, n))
+        return lambda n: self.rows.batch(self.index(step, n))
 
     def index(self, step: int, n: int) -> Tensor:
         """Return the positions of the n images of one step."""
-        before, after = math.floor(step * n * self.share), math.floor((step + 1) * n * self.share)
+        before, after = self._shown(step, n), self._shown(step + 1, n)
         synthetic = after - before
         parts = [self._real(step, step * n - before, n - synthetic)]
         if synthetic:
             parts.append(self.drawn[_walk(len(self.drawn), before, synthetic, self.seed, "synthetic order")])
         return torch.cat(parts)
 
+    def _shown(self, steps: int, n: int) -> int:
+        """Return how many synthetic images some first steps show."""
+        return math.floor(min(steps, self.mixed_steps) * n * self.share)
+
     def _real(self, step: int, start: int, n: int) -> Tensor:
-        if self.weights is None:
+        if self.weights is None or not n:
             return self.real[_walk(len(self.real), start, n, self.seed, "real order")]
         generator = generator_for(self.seed, "weighted order", step)
         return self.real[torch.multinomial(self.weights, n, replacement=True, generator=generator)]
 
     def real_exposures(self, steps: int, batch: int) -> int:
         """Return how many real images, repeats counted, a training of some steps is shown."""
-        return steps * batch - math.floor(steps * batch * self.share)
+        return steps * batch - self._shown(steps, batch)
 
 
 class Uniform:
@@ -187,12 +253,13 @@ class Pixels:
         self.home = device if fits else "cpu"
         self.device = device
         self.images = images.images if self.home == "cpu" else _moved(images.images, self.home)
-        self.labels = images.labels.to(self.home)
+        self.labels, self.synthetic = images.labels.to(self.home), images.synthetic.to(self.home)
 
     def batch(self, index: Tensor) -> Batch:
         """Return the images at some positions, as floats in -1..1."""
         rows = index.to(self.home)
-        return Batch(to_float(self.images[rows].to(self.device)), self.labels[rows].to(self.device))
+        images, labels, synthetic = self.images[rows], self.labels[rows], self.synthetic[rows]
+        return Batch(to_float(images.to(self.device)), labels.to(self.device), synthetic.to(self.device))
 
 
 def _moved(images: Tensor | StoredPixels, device: str) -> Tensor:
@@ -210,13 +277,40 @@ def _walk(n: int, start: int, count: int, seed: int, name: str) -> Tensor:
     return torch.cat(row)[start % n : start % n + count] if row else torch.empty(0, dtype=torch.int64)
 
 
-def _image_weights(training: ImageSet, real: Tensor, sampling: str | tuple[float, ...]) -> Tensor | None:
+def _counts(training: ImageSet, part: Tensor) -> list[int]:
+    counts: list[int] = torch.bincount(training.labels[part], minlength=len(training.classes)).tolist()
+    return counts
+
+
+def _left(training: ImageSet, counts: Sequence[int], seed: int) -> Tensor:
+    """Return the positions of the real images that take part, `counts[k]` of class k; the others were replaced."""
+    real = torch.nonzero(~training.synthetic).flatten()
+    if sum(counts) == len(real):
+        return real
+    shuffled = real[torch.randperm(len(real), generator=generator_for(seed, "replaced"))]
+    rows = [shuffled[training.labels[shuffled] == k][:count] for k, count in enumerate(counts)]
+    return torch.cat(rows).sort().values
+
+
+def _sampled(training: ImageSet, real: Tensor, sampling: str | tuple[float, ...]) -> list[float] | None:
+    """Return the class shares at which real images are sampled; None: as they come."""
     if sampling == "natural":
+        return None
+    counts = torch.bincount(training.labels[real], minlength=len(training.classes))
+    if not isinstance(sampling, str) and len(sampling) != len(counts):
+        raise SettingsError(f"'sampling' has {len(sampling)} class shares, and the images have {len(counts)} classes.")
+    wanted = torch.ones(len(counts)) if isinstance(sampling, str) else torch.tensor(sampling)
+    present = wanted.double() * (counts > 0)
+    if not present.any():  # all were replaced
+        return None
+    shares: list[float] = (present / present.sum()).tolist()
+    return shares
+
+
+def _image_weights(training: ImageSet, real: Tensor, sampling: str | tuple[float, ...]) -> Tensor | None:
+    shares = _sampled(training, real, sampling)
+    if shares is None:
         return None
     labels = training.labels[real]
     counts = torch.bincount(labels, minlength=len(training.classes)).double()
-    even = isinstance(sampling, str)
-    if not even and len(sampling) != len(counts):
-        raise SettingsError(f"'sampling' has {len(sampling)} class shares, and the images have {len(counts)} classes.")
-    shares = (counts > 0).double() if even else torch.tensor(sampling, dtype=torch.float64)
-    return (shares / counts.clamp(min=1))[labels]
+    return (torch.tensor(shares, dtype=torch.float64) / counts.clamp(min=1))[labels]

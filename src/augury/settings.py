@@ -25,7 +25,7 @@ class Recipe(BaseModel):
     kind: ClassVar[str]
     version: ClassVar[int] = 1  # bump when the same fields would give another result
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, /, **settings: Any) -> None:
         try:
             super().__init__(**tuples(settings))
         except ValidationError as error:
@@ -35,7 +35,11 @@ class Recipe(BaseModel):
         """Return the fields by name, in order; nested recipes stay recipes."""
         return {name: getattr(self, name) for name in type(self).model_fields}
 
-    def replace(self, **settings: Any) -> Self:
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the result: the settings, a file among them by its content."""
+        return self.settings()
+
+    def replace(self, /, **settings: Any) -> Self:
         """Return a copy with some settings changed, checked like a new one."""
         return type(self)(**{**self.settings(), **settings})
 
@@ -122,7 +126,10 @@ def describe(recipe: type[Recipe]) -> list[tuple[str, str, str]]:
 
 
 def _default(field: FieldInfo) -> str:
-    return "required" if field.is_required() else str(field.get_default(call_default_factory=True))
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True)
+    return "{}" if isinstance(default, Recipe) else str(default)  # a table of its own, all of it at its defaults
 
 
 def _sentence(error: ValidationError, recipe: type[Recipe]) -> str:

@@ -292,14 +292,44 @@ def two_level_bootstrap(
     0.0
     """
     _check_arms(labels, a, b, groups)
-    generator, members, classes = np.random.default_rng(seed), _members(groups), np.unique(labels)
+    generator, members, classes = np.random.default_rng(seed), group_members(groups), np.unique(labels)
     estimate = _gain(metric, labels, a, b, np.arange(len(a)))
     values = np.empty(draws)
     for draw in range(draws):
-        rows = _resample(generator, members, labels, classes)
+        rows = resample_groups(generator, members, labels, classes)
         seeds = generator.integers(len(a), size=len(a))
         values[draw] = _gain(metric, labels[rows], a[:, rows], b[:, rows], seeds)
     return _summary(estimate, values, rope, level)
+
+
+def group_members(groups: Sequence[str] | Array) -> list[Array]:
+    """List the image indices of each group, groups in the order of their names.
+
+    >>> [rows.tolist() for rows in group_members(["b", "a", "b"])]
+    [[1], [0, 2]]
+    """
+    _, inverse, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    return list(np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1]))
+
+
+def resample_groups(generator: np.random.Generator, members: list[Array], labels: Array, classes: Array) -> Array:
+    """Draw as many groups as there are, with replacement, until every class is among their images: image indices.
+
+    Raises:
+        DataError: classes so rare that 1,000 draws do not hold them all.
+
+    >>> members = group_members(["a", "b"])
+    >>> resample_groups(np.random.default_rng(0), members, np.array([0, 0]), np.array([0])).tolist()
+    [1, 1]
+    """
+    for _ in range(REDRAWS):
+        rows = np.concatenate([members[g] for g in generator.integers(len(members), size=len(members))])
+        if len(np.unique(labels[rows])) == len(classes):
+            return rows
+    raise DataError(
+        f"a resample of the test groups must hold all {len(classes)} classes. Got none in {REDRAWS} tries: "
+        "add test groups of the rarest class, or cross-validate instead."
+    )
 
 
 def _gain(metric: Score, labels: Array, a: Array, b: Array, seeds: Array) -> float:
@@ -337,19 +367,13 @@ def _moments(values: Array) -> tuple[float, float]:
 
 
 def _clustered_errors(to_best: Array, groups: Sequence[str] | Array) -> Array:
-    members = _members(groups)
+    members = group_members(groups)
     if len(members) < 2:
         return np.zeros(len(to_best))
     centred = to_best - to_best.mean(axis=1, keepdims=True)
     sums = np.stack([centred[:, rows].sum(axis=1) for rows in members])
     variance = len(members) / (len(members) - 1) * (sums**2).sum(axis=0) / to_best.shape[1] ** 2
     return np.asarray(np.sqrt(variance))
-
-
-def _members(groups: Sequence[str] | Array) -> list[Array]:
-    """List the image indices of each group."""
-    _, inverse, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-    return list(np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1]))
 
 
 def _check_arms(labels: Array, a: Array, b: Array, groups: Sequence[str] | Array) -> None:
@@ -360,14 +384,3 @@ def _check_arms(labels: Array, a: Array, b: Array, groups: Sequence[str] | Array
         )
     if len(set(groups)) < 2:
         raise DataError("a test part must hold at least 2 groups. Got 1: its images say nothing about other groups.")
-
-
-def _resample(generator: np.random.Generator, members: list[Array], labels: Array, classes: Array) -> Array:
-    for _ in range(REDRAWS):
-        rows = np.concatenate([members[g] for g in generator.integers(len(members), size=len(members))])
-        if len(np.unique(labels[rows])) == len(classes):
-            return rows
-    raise DataError(
-        f"a resample of the test groups must hold all {len(classes)} classes. Got none in {REDRAWS} tries: "
-        "add test groups of the rarest class, or cross-validate instead."
-    )

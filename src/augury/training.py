@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from augury.errors import DataError, SettingsError, TrainingError
 from augury.seeds import guarded, seed_for
+
+if TYPE_CHECKING:
+    from augury.classifiers.features import FeatureBank
 
 FINITE_CHECK_EVERY = 20  # steps; looking at every loss would make a GPU wait each time
 WARM_UP_SHARE = 0.1
@@ -32,6 +35,7 @@ class Run:
         folder: Where the checkpoint is kept; None keeps none.
         on_step: Called after each step with (steps done, steps in all).
         checkpoint_seconds: Least time between two checkpoints.
+        features: Features of the training images under a frozen backbone, if they were computed before.
     """
 
     seed: int
@@ -39,14 +43,22 @@ class Run:
     folder: Path | None = None
     on_step: Callable[[int, int], None] | None = None
     checkpoint_seconds: float = 20.0
+    features: FeatureBank | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images and labels of one draw, on the device: float32 (B, C, H, W) in -1..1, int64 (B,)."""
+    """One draw, on the device.
+
+    Attributes:
+        images: float32 (B, C, H, W) in -1..1, or (B, D) features of a network that is not trained.
+        labels: int64 (B,).
+        synthetic: bool (B,).
+    """
 
     images: Tensor
     labels: Tensor
+    synthetic: Tensor
 
 
 Draw = Callable[[int], Batch]
@@ -135,8 +147,13 @@ def _resume(learner: Learner, run: Run) -> tuple[int, dict[str, list[float]]]:
     return saved["step"], saved["losses"]
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
+def load_weights(network: nn.Module, path: Path, *, rest_known: bool = False) -> None:
     """Load a saved state dict into a network; nothing is unpickled.
+
+    Args:
+        network: Where to.
+        path: What `torch.save` wrote.
+        rest_known: Whether the file may hold a part of the weights, the rest being right already.
 
     Raises:
         DataError: If the file is missing or damaged, or belongs to another network.
@@ -144,7 +161,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
     try:
         if not zipfile.is_zipfile(path):  # what torch.save writes; anything older would be a pickle
             raise DataError(f"the weights in {path} are missing or damaged. Fit the model again.")
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict({**network.state_dict(), **saved} if rest_known else saved)
     except (RuntimeError, OSError) as error:
         raise DataError(f"the weights in {path} cannot be used: {error} Fit the model again.") from None
 
@@ -159,8 +177,10 @@ class Average:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
-        pairs = zip(self.network.state_dict().values(), network.state_dict().values(), strict=True)
-        floats = [(mean, value.detach()) for mean, value in pairs if mean.is_floating_point()]
+        frozen = {name for name, value in network.named_parameters() if not value.requires_grad}
+        means, values = self.network.state_dict(), network.state_dict()
+        moving = [name for name, mean in means.items() if mean.is_floating_point() and name not in frozen]
+        floats = [(means[name], values[name].detach()) for name in moving]
         self.means, self.values = [mean for mean, _ in floats], [value for _, value in floats]
 
     @torch.no_grad()

@@ -16,6 +16,7 @@ from augury.statistics import (
 )
 
 WITH, WITHOUT = "the best arm with generated images", "the best arm without them"
+RIVAL, PLAIN = "the arm chosen on the inner part", "real images only"  # of a study without generated images
 ABSENCE = "Absence of evidence is not evidence of absence."
 
 
@@ -45,6 +46,8 @@ class Evidence:
         external: the two-level bootstrap, in place of splits, when one test part was given.
         exploratory: why the study can give an estimate only.
         withheld: declared flaws and failed gates.
+        one: what is compared, in words.
+        other: what it is compared with.
     """
 
     metric_label: str
@@ -56,6 +59,8 @@ class Evidence:
     external: Bootstrap | None = None
     exploratory: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
+    one: str = WITH
+    other: str = WITHOUT
 
 
 @dataclass(frozen=True)
@@ -139,19 +144,19 @@ def _nothing_differs(evidence: Evidence, interval: Interval) -> bool:
 def _claim(kind: Kind, evidence: Evidence, interval: Interval) -> str:
     place = " on this test set" if evidence.external else ""
     if kind is Kind.WITHHELD:
-        return f"the reasons listed rule out a verdict on {WITH} against {WITHOUT}{place}"
+        return f"the reasons listed rule out a verdict on {evidence.one} against {evidence.other}{place}"
     if evidence.same_predictions:
-        return f"the two made the same predictions, {WITH} and {WITHOUT}{place}"
+        return f"the two made the same predictions, {evidence.one} and {evidence.other}{place}"
     if _nothing_differs(evidence, interval):
-        return f"the two made the same predictions or ones of equal score, {WITH} and {WITHOUT}{place}"
+        return f"the two made the same predictions or ones of equal score, {evidence.one} and {evidence.other}{place}"
     size = f"{_signed(interval.mean)} {evidence.metric_label}"
     span = f" (95 % interval {_signed(interval.low)} to {_signed(interval.high)}){place}"
     if kind in (Kind.HELPS, Kind.HARMS, Kind.SUGGESTIVE):
-        above = interval.low > 0
-        return f"{WITH} scores " + (f"{size} above {WITHOUT}" if above else f"below {WITHOUT}, {size}") + span
+        where = f"{size} above {evidence.other}" if interval.low > 0 else f"below {evidence.other}, {size}"
+        return f"{evidence.one} scores {where}{span}"
     opening = "as an estimate only, " if kind is Kind.EXPLORATORY else ""
     region = f", inside +-{evidence.rope:.3f}" if kind is Kind.NO_PRACTICAL_DIFFERENCE else ""
-    return f"{opening}{WITH} differs from {WITHOUT} by {size}{region}{span}"
+    return f"{opening}{evidence.one} differs from {evidence.other} by {size}{region}{span}"
 
 
 def _details(kind: Kind, evidence: Evidence, interval: Interval, posterior: Posterior) -> tuple[str, ...]:

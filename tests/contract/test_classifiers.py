@@ -2,6 +2,8 @@
 
 import tomllib
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -12,14 +14,12 @@ from augury.classifiers import CLASSIFIERS
 from augury.classifiers.base import GENERATOR_SEES_TEST, TWINS_LEFT_IN
 from augury.errors import LeakError
 from augury.mixing import mix
-from augury.study import NamedClassifier, dump_study, toy
+from augury.study import DataSettings, NamedClassifier, dump_study, toy
 from augury.study.identity import digest
 from augury.study.study_file import study_from
 from augury.training import Run
-from tiny import TINY_CLASSIFIERS
+from tiny import STEPS_TO_LEARN, TINY_CLASSIFIERS
 from toy import joined, nothing_touched, stopped_and_continued, toy_images, toy_pool
-
-pytestmark = pytest.mark.parametrize("kind", CLASSIFIERS)
 
 TRAIN, FRESH, SHOWN = toy_images(), toy_images(seed=1), toy_images(seed=2)
 POOL = toy_pool(SHOWN)
@@ -33,102 +33,132 @@ SHAPES = [
 ]
 
 
-@cache
-def fitted(kind):
-    return TINY_CLASSIFIERS[kind].fit(MIXED, FRESH, Run(seed=0))
+@pytest.fixture(params=TINY_CLASSIFIERS)
+def name(request):
+    return request.param
 
 
 @pytest.fixture
-def predictor(kind):
-    return fitted(kind)
+def recipe(name):
+    return TINY_CLASSIFIERS[name]
+
+
+@cache
+def fitted(name):
+    return TINY_CLASSIFIERS[name].fit(MIXED, FRESH, Run(seed=0))
+
+
+@cache
+def saved(name):
+    """Return what stands in the folder of a predictor: file -> bytes."""
+    with TemporaryDirectory() as folder:
+        fitted(name).save(Path(folder))
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+@pytest.fixture
+def predictor(name):
+    return fitted(name)
+
+
+@pytest.fixture
+def loaded(name, recipe, tmp_path):
+    """The predictor that comes back from its folder."""
+    for file, content in saved(name).items():
+        (tmp_path / file).write_bytes(content)
+    return type(recipe).load(tmp_path)
 
 
 @pytest.fixture(params=["fitted", "loaded"])
-def either(kind, predictor, request, tmp_path):
+def either(predictor, loaded, request):
     """The predictor, and the one that comes back from its folder."""
-    if request.param == "fitted":
-        return predictor
-    predictor.save(tmp_path)
-    return CLASSIFIERS[kind].load(tmp_path)
+    return predictor if request.param == "fitted" else loaded
 
 
 # ---- the recipe
 
 
-def test_the_kind_has_a_tiny_recipe_under_its_own_name(kind):
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_every_kind_stands_under_its_own_name_and_has_a_tiny_recipe(kind):
     assert CLASSIFIERS[kind].kind == kind
-    assert type(TINY_CLASSIFIERS[kind]) is CLASSIFIERS[kind]
+    assert CLASSIFIERS[kind] in {type(recipe) for recipe in TINY_CLASSIFIERS.values()}
 
 
-def test_the_recipe_is_frozen_and_hashable_and_has_an_identity(kind):
-    recipe = TINY_CLASSIFIERS[kind]
+def test_the_recipe_is_frozen_and_hashable_and_has_an_identity(recipe):
     with pytest.raises(ValidationError, match="frozen"):
         setattr(recipe, next(iter(recipe.settings()), "anything"), 1)
     assert hash(recipe) == hash(recipe.replace())
     assert digest(recipe) == digest(recipe.replace())
 
 
-def test_the_recipe_survives_toml(kind):
-    study = toy().replace(classifiers=(NamedClassifier(name="mine", recipe=TINY_CLASSIFIERS[kind]),))
-    assert study_from(tomllib.loads(dump_study(study))) == study
+def test_the_recipe_survives_toml(recipe):
+    families = recipe.augment.families()
+    study = toy().replace(
+        data=DataSettings(source="digits", safe=families),
+        classifiers=(NamedClassifier(name="mine", recipe=recipe),),
+    )
+    again = study_from(tomllib.loads(dump_study(study)))
+    assert again == study
+    assert digest(again) == digest(study)
 
 
 # ---- fitting
 
 
-def test_fitting_and_predicting_touch_neither_the_images_nor_the_global_randomness(kind, tmp_path):
+def test_fitting_and_predicting_touch_neither_the_images_nor_the_global_randomness(recipe, tmp_path):
     with nothing_touched(MIXED, FRESH):
-        predictor = TINY_CLASSIFIERS[kind].fit(MIXED, FRESH, Run(seed=0))
+        predictor = recipe.fit(MIXED, FRESH, Run(seed=0))
         predictor.predict(FRESH)
         predictor.features(FRESH.images)
         predictor.save(tmp_path)
-        CLASSIFIERS[kind].load(tmp_path)
+        type(recipe).load(tmp_path)
 
 
-def test_the_same_seed_fits_the_same_whatever_the_global_randomness(kind, predictor):
+def test_the_same_seed_fits_the_same_whatever_the_global_randomness(recipe, predictor):
     with torch.random.fork_rng():
         torch.manual_seed(12345)
-        again = TINY_CLASSIFIERS[kind].fit(MIXED, FRESH, Run(seed=0))
+        again = recipe.fit(MIXED, FRESH, Run(seed=0))
     assert np.array_equal(again.predict(FRESH), predictor.predict(FRESH))
 
 
-def test_another_seed_fits_another_classifier(kind, predictor):
-    other = TINY_CLASSIFIERS[kind].fit(MIXED, FRESH, Run(seed=1))
+def test_another_seed_fits_another_classifier(recipe, predictor):
+    other = recipe.fit(MIXED, FRESH, Run(seed=1))
     assert not np.array_equal(other.predict(FRESH), predictor.predict(FRESH))
 
 
-def test_stopped_at_half_and_continued_equals_never_stopped(kind, predictor, tmp_path):
-    again = stopped_and_continued(lambda run: TINY_CLASSIFIERS[kind].fit(MIXED, FRESH, run), tmp_path / "kept", seed=0)
+def test_stopped_at_half_and_continued_equals_never_stopped(recipe, predictor, tmp_path):
+    again = stopped_and_continued(lambda run: recipe.fit(MIXED, FRESH, run), tmp_path / "kept", seed=0)
     assert np.array_equal(again.predict(FRESH), predictor.predict(FRESH))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_images_of_every_shape_get_probabilities(kind, shape):
+def test_images_of_every_shape_get_probabilities(recipe, shape):
     train, fresh = toy_images(**shape), toy_images(**shape, seed=1)
-    probabilities = TINY_CLASSIFIERS[kind].fit(train, None, Run(seed=0)).predict(fresh)
+    probabilities = recipe.replace(steps=2).fit(train, None, Run(seed=0)).predict(fresh)
     assert probabilities.dtype == np.float32
     assert probabilities.shape == (len(fresh), len(train.classes))
     assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
     assert probabilities.min() >= 0
 
 
-def test_it_learns_what_is_easy(predictor):
+def test_it_learns_what_is_easy(name, recipe, predictor):
+    if name in STEPS_TO_LEARN:
+        predictor = recipe.replace(steps=STEPS_TO_LEARN[name]).fit(MIXED, FRESH, Run(seed=0))
     assert (predictor.predict(FRESH).argmax(1) == FRESH.labels.numpy()).mean() > 0.9
 
 
-def test_the_exposure_is_what_the_recipe_and_the_training_set_say(kind, predictor):
-    recipe, exposure = TINY_CLASSIFIERS[kind], predictor.trained.exposure
+def test_the_exposure_is_what_the_recipe_and_the_training_set_say(recipe, predictor):
+    exposure = predictor.trained.exposure
     assert (exposure.steps, exposure.batch) == (recipe.steps, recipe.batch)
     assert (exposure.real, exposure.synthetic) == (24, 8)
     assert exposure.share == 0.25
     assert exposure.real_exposures == 0.75 * recipe.steps * recipe.batch
 
 
-def test_every_declared_step_is_taken(kind):
+def test_every_declared_step_is_taken(recipe):
     steps = []
-    TINY_CLASSIFIERS[kind].fit(TRAIN, None, Run(seed=0, on_step=lambda *step: steps.append(step)))
-    wanted = TINY_CLASSIFIERS[kind].steps
-    assert steps == [(done, wanted) for done in range(1, wanted + 1)]
+    recipe.fit(TRAIN, None, Run(seed=0, on_step=lambda *step: steps.append(step)))
+    assert steps == [(done, recipe.steps) for done in range(1, recipe.steps + 1)]
 
 
 # ---- predicting
@@ -151,9 +181,25 @@ def test_features_are_finite_rows(predictor):
     assert features.std(0).max() > 0
 
 
-def test_saved_and_loaded_it_predicts_the_same(kind, predictor, tmp_path):
-    predictor.save(tmp_path)
-    loaded = CLASSIFIERS[kind].load(tmp_path)
+def test_features_that_are_known_already_give_the_same_probabilities(recipe, either):
+    maker = recipe.feature_maker()
+    if maker is None:
+        assert np.array_equal(either.predict(FRESH, features=None), either.predict(FRESH))
+        return
+    bank = maker.compute(FRESH)
+    assert np.allclose(either.predict(FRESH, features=bank), either.predict(FRESH), atol=1e-5)
+    assert either.predict(FRESH.take([]), features=bank).shape == (0, 2)
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in TINY_CLASSIFIERS.items() if recipe.feature_maker()])
+def test_a_fit_on_known_features_is_the_fit_on_images(name):
+    recipe = TINY_CLASSIFIERS[name]
+    bank = recipe.feature_maker().compute(MIXED)
+    again = recipe.fit(MIXED, FRESH, Run(seed=0, features=bank))
+    assert np.allclose(again.predict(FRESH), fitted(name).predict(FRESH), atol=1e-5)
+
+
+def test_saved_and_loaded_it_predicts_the_same(predictor, loaded):
     assert np.array_equal(loaded.predict(FRESH), predictor.predict(FRESH))
     assert loaded.trained == predictor.trained
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from augury.classifiers import SmallCNNClassifier
 from augury.generators import load_sampler
 from augury.images import ImageSet
 from augury.models import fit_model, sample_model
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")  
 
 SOURCES = ("fine", "few", "one", "empty", "odd", "fine.npz", "gap.npz", "fine.zip", "bad.zip", "table.csv", "none")
 WANTED = ({"per_class": 2}, {"counts": ["a=3"]}, {"counts": ["a=x"]}, {}, {"per_class": 1, "counts": ["a=1"]})
+
+TINY = SmallCNNClassifier(steps=3)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +114,7 @@ def test_what_try_reads_is_kept_whole_or_not_at_all(place, name, odd, how, given
             with open_store(folder / "out/store", "cpu") as store:
                 _, prepared = read_images(data, store, given_split=given_split)
                 split = "given" if given_split else "folds"
-                study = for_images(data, prepared.cleaned.images, preset=preset, split=split, steps=3, seed=0)
+                study = for_images(data, prepared.cleaned.images, TINY, preset=preset, split=split, seed=0)
                 return lay_out(study, store)
 
         result = attempt(tried, place)

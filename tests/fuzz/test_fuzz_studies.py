@@ -1,4 +1,4 @@
-"""Study files with any value in any place: 650 cases."""
+"""Study files with any value in any place: 750 cases."""
 
 import tomllib
 
@@ -6,9 +6,15 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
+from augury.networks.backbones import check_backbone, is_backbone
 from augury.settings import parse_assignment
 from augury.study import Study, demo, dump_study, load_study
+from augury.study.identity import digest
 from fuzzing import ODD_PARTS, attempt, cases, fresh
+
+for name in ("vgg16", "timm:resnet10t"):  # libraries that set filters of warnings when they are first imported
+    assert is_backbone(name)
+    check_backbone(name)
 
 FULL = tomllib.loads(dump_study(demo()))
 SMALL = {
@@ -17,9 +23,27 @@ SMALL = {
     "generators": [{"kind": "blend"}],
     "arms": [{"name": "real"}, {"name": "blend", "generator": "blend", "amounts": ["balance", "ratio 1"]}],
 }
+RICH = {
+    "data": {"source": "digits", "safe": ["dermoscopy", "flip"]},
+    "tune": {"trials": 3, "grid": {"rate": [0.001, 0.01], "loss": ["weighted", {"name": "focal"}]}, "per_arm": True},
+    "classifiers": [
+        {"kind": "vgg11", "weights": "file:w.pth", "dense": [8], "train": "last", "blocks": 1},
+        {"kind": "backbone", "network": "squeezenet1_1", "weights": "none", "loss": {"name": "ldam_drw"}},
+        {"kind": "covid_cnn", "synthetic": {"share": 0.5, "weight": 0.25, "real_last": 0.2, "replaces": True}},
+    ],
+    "generators": [{"kind": "blend"}],
+    "arms": [
+        {"name": "real"},
+        {"name": "moved", "recalibrate": "temperature", "longer": 2.0},
+        {"name": "blend", "generator": "blend", "amounts": ["balance"], "classifier": {"synthetic": {"share": 1}}},
+        {"name": "rivals", "classifier": {"augment": {"rotate": 9.0, "trivial": True}, "sampling": "balanced"}},
+    ],
+}
 WORDS = (
     *("digits", "cvae", "blend", "repeat", "small_cnn", "real", "balance", "ratio 1", "add 5", "level 3", "folds"),
     *("auroc", "accuracy", "auto", "native", "stretch", "shift", "window 40 400", "os:system", "law:Oracle", "x:y"),
+    *("focal", "ldam_drw", "vgg16", "resnet18", "timm:x", "file:", "file:\0", "imagenet", "none", "head", "both"),
+    *("chest", "more_steps_with_synthetic", "weights", "network", "synthetic", "published", "longer", "self", "grid"),
     *("generator_sees_test", "ratio nan", "ratio -1", "add 99999999999999999999", "join", "given", "a.b:c"),
     *ODD_PARTS[:30],
 )
@@ -31,7 +55,7 @@ def scalars():
 
 
 def values():
-    keys = st.sampled_from([*WORDS, "name", "kind", "per_class", "steps", "r"])
+    keys = st.sampled_from([*WORDS, "name", "kind", "per_class", "steps", "r", "loss", "share", "weight", "augment"])
     inner = lambda value: st.lists(value, max_size=3) | st.dictionaries(keys, value, max_size=3)  # noqa: E731
     return st.recursive(scalars(), inner, max_leaves=5)
 
@@ -58,7 +82,7 @@ def changed(table, way, value, drop):
 @st.composite
 def tables(draw):
     """Draw a study of which a few values were changed, dropped, renamed or added."""
-    table = draw(st.sampled_from([FULL, SMALL]))
+    table = draw(st.sampled_from([FULL, SMALL, RICH]))
     for _ in range(draw(st.integers(1, 3))):
         ways = list(places(table))
         way = draw(st.sampled_from(ways))
@@ -76,13 +100,14 @@ def loaded(folder, text):
     path.write_bytes(text)
     result = attempt(lambda: load_study(path), folder)
     if isinstance(result, Study):
+        assert isinstance(attempt(lambda: digest(result)), str)  # a name for the results, or a sentence
         path.write_text(dump_study(result), encoding="utf-8")
         again = attempt(lambda: load_study(path), folder)
         assert again == result, again
     return result
 
 
-@cases(450)
+@cases(550)
 @given(table=tables())
 def test_any_value_in_any_place_is_taken_or_refused(table):
     with fresh() as folder:
@@ -90,7 +115,7 @@ def test_any_value_in_any_place_is_taken_or_refused(table):
 
 
 @cases(125)
-@given(data=st.data(), whole=st.sampled_from([FULL, SMALL]))
+@given(data=st.data(), whole=st.sampled_from([FULL, SMALL, RICH]))
 def test_a_damaged_file_is_taken_or_refused(data, whole):
     text = tomli_w.dumps(whole)
     at, length = data.draw(st.integers(0, len(text))), data.draw(st.integers(0, 30))

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, f1_score, matthews_corrcoef, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, brier_score_loss, f1_score, matthews_corrcoef, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from augury.errors import DataError, SettingsError
 from augury.metrics import (
     METRICS,
     averages,
+    choice_losses,
     confusion,
     per_class,
     per_image_log_loss,
@@ -144,7 +145,7 @@ def test_balanced_accuracy_matches_the_published_example():
 
 
 @pytest.mark.parametrize("classes", [2, 5])
-def test_scores_of_hard_labels_equal_scikit_learns(classes):
+def test_scores_equal_scikit_learns(classes):
     labels, p = np.arange(50) % classes, softmax(50, classes, seed=3)
     predicted = p.argmax(axis=1)
     expected = {
@@ -153,6 +154,7 @@ def test_scores_of_hard_labels_equal_scikit_learns(classes):
         "macro_f1": f1_score(labels, predicted, average="macro"),
         "mcc": matthews_corrcoef(labels, predicted),
         "log_loss": sklearn_log_loss(labels, p),
+        "brier": brier_score_loss(labels, p, labels=list(range(classes)), scale_by_half=False),
     }
     assert {key: METRICS[key].function(labels, p) for key in expected} == pytest.approx(expected)
 
@@ -183,8 +185,9 @@ def test_log_loss_of_each_image_is_clipped():
 
 def test_table_of_metrics_is_keyed_by_its_own_keys_and_knows_directions():
     assert all(key == metric.key for key, metric in METRICS.items())
-    assert [key for key, metric in METRICS.items() if not metric.higher_is_better] == ["log_loss"]
-    assert {key for key, metric in METRICS.items() if metric.needs == "probabilities"} == {"auroc", "log_loss"}
+    assert [key for key, metric in METRICS.items() if not metric.higher_is_better] == ["log_loss", "brier", "ece"]
+    needing = {key for key, metric in METRICS.items() if metric.needs == "probabilities"}
+    assert needing == {"auroc", "log_loss", "brier", "ece"}
 
 
 def test_primary_metric_follows_the_number_of_classes():
@@ -227,3 +230,18 @@ def test_a_matrix_that_counts_nothing_is_refused(matrix):
 def test_averages_need_an_image():
     with pytest.raises(DataError, match="at least one image"):
         averages([])
+
+
+def test_the_losses_that_choose_weigh_classes_alike_where_the_score_does():
+    probabilities = softmax(300, 4)
+    labels = np.random.default_rng(1).choice(4, 300, p=(0.7, 0.2, 0.05, 0.05))
+    plain = per_image_log_loss(labels, probabilities)
+    by_class = [sklearn_log_loss(labels[labels == k], probabilities[labels == k], labels=range(4)) for k in range(4)]
+    assert np.array_equal(choice_losses(labels, probabilities, even=False), plain)
+    assert choice_losses(labels, probabilities, even=True).mean() == pytest.approx(np.mean(by_class))
+
+
+def test_a_class_without_images_does_not_weigh_in_the_losses_that_choose():
+    labels, probabilities = np.array([0, 0, 2]), np.array([[0.5, 0.3, 0.2]] * 3)
+    expected = (-np.log(0.5) - np.log(0.2)) / 2
+    assert choice_losses(labels, probabilities, even=True).mean() == pytest.approx(expected)

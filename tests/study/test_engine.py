@@ -11,15 +11,26 @@ import torch
 
 from augury.augment import Augment
 from augury.classifiers import SmallCNNClassifier
+from augury.classifiers.features import FeatureMaker
 from augury.generators import CVAE, Repeat
 from augury.metrics.classification import METRICS
+from augury.mixing import Synthetic
 from augury.policies import Add, Level
 from augury.readers import ReadSettings
 from augury.splits import SplitPlan
 from augury.study.engine import Progress, plan, reachable
 from augury.study.executors import FreshProcesses, InProcess
 from augury.study.identity import digest
-from augury.study.steps import DrawImages, FitClassifier, FitGenerator, MakeSplit, Predict, ReadImages
+from augury.study.steps import (
+    DrawImages,
+    Features,
+    FitClassifier,
+    FitGenerator,
+    MakeSplit,
+    Predict,
+    ReadImages,
+    Tune,
+)
 from augury.study.store import FolderStore, MemoryStore, open_store
 from toy_steps import (
     Crashes,
@@ -341,9 +352,12 @@ FIT = FitGenerator(SPLIT, RECIPE, seed=1)
 PEEPING = FitGenerator(SPLIT, RECIPE, seed=1, sees_test=True)
 CHUNK = DrawImages(FIT, label=1, chunk=0)
 NETWORK = {"steps": 10, "batch": 4, "width": 2, "rate": 0.001, "weight_decay": 0.05, "dropout": 0.2, "average": 0.98}
-MIXING = {"sampling": "balanced", "max_synthetic_share": 0.5}
+MIXING = {"sampling": "balanced", "synthetic": Synthetic(max_share=0.5)}
 CLASSIFIER = SmallCNNClassifier(**NETWORK, **MIXING, augment=Augment(shift=0.1, share=0.5))
 TRAINED = FitClassifier(SPLIT, CLASSIFIER, seed=2, pool=(CHUNK,), counts=(0, 7))
+FEATURES = Features(READ, FeatureMaker(network="vgg16", weights="imagenet", augment=Augment(shift=0.1), views=2))
+TRIALS = tuple(Predict(dataclasses.replace(TRAINED, classifier=CLASSIFIER.replace(rate=r)), "val") for r in (0.1, 0.2))
+TUNE = Tune(SPLIT, ((("rate", 0.1),), (("rate", 0.2),)), even=False, trials=TRIALS)
 GOLDEN = {
     "read": (READ, "3749eb29baebedc17e0b0c12ddeae5b1a83c40e996c1f7e96b49d5ace4ca5baf"),
     "split": (SPLIT, "c369bf1cc0186dda11a1fb30e93fa277eed7cebbbdf0178417e1781e13a5d6a6"),
@@ -353,8 +367,14 @@ GOLDEN = {
         "a5281f8b4da5016474b5a1ea9b195e597049371476bb96fe180fdea297ad2580",
     ),
     "chunk": (CHUNK, "61bbe26231436b99ee533f8ecc67e0a199cb50abb753f6abddcbe2f88a35ae11"),
-    "classifier": (TRAINED, "e50ba473cfe1f34d8fab914ef67a27efa632404ef5662b40eca21055c928ce54"),
-    "prediction": (Predict(TRAINED, "test"), "756e2b857f4619ff76471564753f3e0710b7ab93c1decb79f9991772777f0172"),
+    "classifier": (TRAINED, "66d1897eb63d983c90487a5bac3b3b2010ed1ca862c4c293d416f98d457768c7"),
+    "prediction": (Predict(TRAINED, "test"), "9869b3a8b7cf5b2d38467452c549393c85f6c609f6328d23ae605398fabb3da0"),
+    "features": (FEATURES, "071038ddb4c016e1f5383884b5a626b76e9ee5d770aaad6398ebd5412e97cbc4"),
+    "tuning": (TUNE, "b641d48803167a6d1223edc3d820b8881bdcbb4334941c93d7668242cf7cd4af"),
+    "tuned classifier": (
+        dataclasses.replace(TRAINED, tuned=TUNE, features=(FEATURES,)),
+        "256fd7da48db2ff5ce229219d21cc72896b33ddfe51e142ce94d58f811360313",
+    ),
 }
 
 
@@ -365,7 +385,9 @@ def test_keys_are_what_they_were(step, key):
     assert step.key == key
 
 
-@pytest.mark.parametrize("step", [READ, SPLIT, FIT, CHUNK, TRAINED], ids=lambda step: type(step).__name__)
+@pytest.mark.parametrize(
+    "step", [READ, SPLIT, FIT, CHUNK, TRAINED, FEATURES, TUNE], ids=lambda step: type(step).__name__
+)
 def test_every_field_that_is_not_a_place_changes_the_key(step):
     changed = {str: "x", int: 99, bool: True, tuple: (5,)}
     for field in dataclasses.fields(step):

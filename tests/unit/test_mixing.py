@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from augury.errors import DataError, SettingsError
-from augury.mixing import Mixture, Uniform, class_shares, mix, synthetic_share
+from augury.mixing import Mixture, Synthetic, Uniform, class_shares, mix
+from augury.training import Batch
 from toy import contents, nothing_touched, toy_images, toy_pool
 
 TRAIN = toy_images(per_class=(14, 7), groups=True)
@@ -13,8 +14,8 @@ POOL = toy_pool(TRAIN, per_class=40)
 STEPS, BATCH = 30, 7
 
 
-def mixture(counts=(0, 0), *, seed=0, **settings):
-    return Mixture(mix(TRAIN, POOL, counts), seed=seed, **settings)
+def mixture(counts=(0, 0), *, seed=0, sampling="natural", **use):
+    return Mixture(mix(TRAIN, POOL, counts), seed=seed, sampling=sampling, use=Synthetic(**use), steps=STEPS)
 
 
 def shown(source, steps=STEPS, batch=BATCH):
@@ -99,10 +100,89 @@ def test_synthetic_images_have_their_share_after_every_step(counts, share):
         assert len(real(torch.cat(batches))) == source.real_exposures(steps, BATCH)
 
 
+@pytest.mark.parametrize("share", [0.1, 1 / 3, 0.7, 0.99, 1.0])
+def test_a_share_that_is_set_is_exact_after_every_step_whatever_the_amount(share):
+    for counts in ((1, 0), (40, 40)):
+        source = mixture(counts, share=share, max_share=0.0)
+        drawn = 0
+        for step in range(STEPS):
+            drawn += int((source.index(step, BATCH) >= len(TRAIN)).sum())
+            assert drawn == math.floor((step + 1) * BATCH * share)
+            assert source.real_exposures(step + 1, BATCH) == (step + 1) * BATCH - drawn
+    assert mixture(share=share).share == 0.0  # without synthetic images there is nothing to share
+
+
+def test_a_share_of_one_shows_no_real_image_at_all():
+    source = mixture((3, 2), share=1.0)
+    order = shown(source)
+    assert sorted(set(order.tolist())) == list(range(len(TRAIN), len(TRAIN) + 5))
+    assert source.real_exposures(STEPS, BATCH) == 0
+    assert shown(mixture((3, 2), share=1.0, sampling="balanced")).min() >= len(TRAIN)
+
+
+@pytest.mark.parametrize(("last", "mixed"), [(0.5, 15), (0.34, 20), (0.01, 30), (0.99, 0)])
+def test_the_last_steps_show_real_images_only(last, mixed):
+    source = mixture((14, 7), real_last=last)
+    batches = [source.index(step, BATCH) for step in range(STEPS)]
+    drawn = [int((batch >= len(TRAIN)).sum()) for batch in batches]
+    assert all(drawn[:mixed])
+    assert not any(drawn[mixed:])
+    assert sum(drawn) == mixed * BATCH // 2
+    assert source.real_exposures(STEPS, BATCH) == STEPS * BATCH - sum(drawn)
+    plain = shown(mixture())
+    assert torch.equal(real(torch.cat(batches)), plain[: STEPS * BATCH - sum(drawn)])  # none is skipped at the seam
+
+
+# ---- in place of real images
+
+
+def left(source):
+    """Return the real images that take part."""
+    return set(real(shown(source, steps=60)).tolist())
+
+
+@pytest.mark.parametrize("counts", [(4, 0), (4, 7), (13, 2)])
+def test_synthetic_images_take_the_place_of_as_many_real_ones_of_their_class(counts):
+    source = mixture(counts, replaces=True)
+    labels = TRAIN.labels[sorted(left(source))]
+    assert torch.bincount(labels, minlength=2).tolist() == [14 - counts[0], 7 - counts[1]]
+    assert source.counts.tolist() == [14, 7]
+    assert source.share == pytest.approx(min(0.5, sum(counts) / 21))
+
+
+def test_which_real_images_are_replaced_is_the_seeds():
+    assert left(mixture((5, 3), replaces=True)) == left(mixture((5, 3), replaces=True, share=0.2))
+    assert left(mixture((5, 3), replaces=True)) != left(mixture((5, 3), replaces=True, seed=1))
+
+
+@pytest.mark.parametrize("sampling", ["natural", "balanced", (0.3, 0.7)])
+@pytest.mark.parametrize("counts", [(14, 7), (40, 40)])
+def test_all_real_images_can_be_replaced(counts, sampling):
+    source = mixture(counts, replaces=True, sampling=sampling)
+    assert source.share == 1.0
+    assert left(source) == set()
+    assert source.real_exposures(STEPS, BATCH) == 0
+    assert float(source.class_shares.sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_real_images_last_without_real_images_are_refused():
+    with pytest.raises(DataError, match=r"all of them were replaced\. Set real_last = 0"):
+        mixture((14, 7), replaces=True, real_last=0.5)
+
+
+@pytest.mark.parametrize("sampling", ["natural", "balanced"])
+def test_real_images_last_are_those_that_were_not_replaced(sampling):
+    source = mixture((5, 3), replaces=True, real_last=0.5, sampling=sampling)
+    assert len(real(shown(source))) > STEPS * BATCH / 2
+    assert float(source.class_shares.sum()) == pytest.approx(1, abs=1e-5)
+
+
 def test_the_greatest_share_can_be_set():
     assert mixture((40, 40), max_share=0.1).share == 0.1
     assert len(real(shown(mixture((40, 40), max_share=0.0)))) == STEPS * BATCH
     assert mixture((40, 40), max_share=1.0).share == pytest.approx(80 / 101)
+    with pytest.raises(SettingsError, match="share of synthetic: expected less than or equal to 1"):
+        Synthetic(share=1.01)
 
 
 def test_the_order_is_the_seeds():
@@ -143,24 +223,62 @@ def test_a_batch_holds_the_images_and_labels_of_its_index():
     mixed = mix(TRAIN, POOL, (14, 7))
     assert torch.allclose(batch.images, mixed.images[index] / 127.5 - 1, atol=1e-6)
     assert torch.equal(batch.labels, mixed.labels[index])
+    assert torch.equal(batch.synthetic, index >= len(TRAIN))
+
+
+class Numbers:
+    """Rows that are their own positions, as features of images would be."""
+
+    def batch(self, index):
+        return Batch(index[:, None].float(), index, index >= len(TRAIN))
+
+
+def test_batches_can_be_made_of_rows_in_the_same_order():
+    training = mix(TRAIN, POOL, (14, 7))
+    rows = Mixture(training, seed=0, rows=Numbers()).at(3)(BATCH)
+    assert torch.equal(rows.labels, mixture((14, 7)).index(3, BATCH))
 
 
 # ---- shares
 
 
 @pytest.mark.parametrize(
-    ("numbers", "share"), [((10, 0), 0.0), ((10, 10), 0.5), ((30, 10), 0.25), ((10, 90), 0.5), ((10, 90, 0.8), 0.8)]
+    ("numbers", "share"), [((10, 0), 0.0), ((10, 10), 0.5), ((30, 10), 0.25), ((10, 90), 0.5), ((0, 9), 1.0)]
 )
 def test_the_share_is_that_of_the_training_set_up_to_its_cap(numbers, share):
-    assert synthetic_share(*numbers) == share
+    real, drawn = numbers
+    assert Synthetic().batch_share([real, 0], [0, drawn]) == share
+    assert Synthetic(max_share=0.8).batch_share([10], [90]) == 0.8
 
 
-def test_class_shares_are_what_the_mixture_shows():
-    counts = (0, 7)
-    labels = mix(TRAIN, POOL, counts).labels[shown(mixture(counts), steps=400)]
-    assert class_shares((14, 7), counts) == pytest.approx((0.5, 0.5))
-    assert float(labels.float().mean()) == pytest.approx(0.5, abs=0.01)
+USES = {
+    "plain": {},
+    "share": {"share": 0.3},
+    "synthetic only": {"share": 1.0},
+    "two stages": {"share": 0.4, "real_last": 0.3},
+    "in place of real ones": {"replaces": True},
+    "all at once": {"replaces": True, "share": 0.6, "real_last": 0.2, "weight": 0.25},
+}
+
+
+@pytest.mark.parametrize("sampling", ["natural", "balanced", (0.1, 0.9)])
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_shares_are_what_the_mixture_shows_over_the_whole_training(use, sampling):
+    counts, steps = (3, 6), 1000
+    training = mix(TRAIN, POOL, counts)
+    source = Mixture(training, seed=0, sampling=sampling, use=Synthetic(**use), steps=steps)
+    order = shown(source, steps=steps, batch=10)
+    drawn = float((order >= len(TRAIN)).float().mean())
+    assert Synthetic(**use).mean_share((14, 7), counts) == pytest.approx(drawn, abs=2e-3)
+    often = torch.bincount(training.labels[order], minlength=2) / len(order)
+    assert source.class_shares.tolist() == pytest.approx(often.tolist(), abs=0.02)
+
+
+def test_class_shares_follow_how_real_images_are_sampled():
+    assert class_shares((14, 7), (0, 7)) == pytest.approx((0.5, 0.5))
     assert class_shares((14, 7), (0, 0)) == pytest.approx((2 / 3, 1 / 3), abs=1e-6)
+    assert class_shares((14, 7), (0, 7), sampled=(0.2, 0.8)) == pytest.approx((0.15, 0.85))
+    assert class_shares((14, 7), (0, 7), Synthetic(share=1.0), sampled=(0.2, 0.8)) == (0.0, 1.0)
     assert sum(class_shares((14, 7, 3), (5, 90, 1))) == pytest.approx(1, abs=1e-5)
 
 

@@ -1,4 +1,5 @@
 import base64
+import html
 import io
 import math
 import re
@@ -12,9 +13,10 @@ from augury.errors import DataError
 from augury.report import findings, tables, write_report
 from augury.report.page import render
 from augury.report.pictures import LARGEST, picture
+from augury.report.reliability import reliability_chart
 from augury.statistics import Bootstrap, Interval
-from augury.study.outcome import ClassGallery, ClassResult, Failure, Gate
-from outcomes import arms, blob, contrast, galleries, outcome
+from augury.study.outcome import ClassGallery, ClassResult, Failure, Gate, Subgroup, Subgroups
+from outcomes import arms, blob, contrast, galleries, outcome, rivals_only
 
 HOSTILE = ("<script>alert(1)</script>", "=cmd()", "naevus 😀\n\"quoted\" & 'so'")
 
@@ -28,6 +30,11 @@ def with_changes(*changes):
         ClassResult(f"class {number}", 0.8, 0.8, 0.8, 40, change) for number, change in enumerate(changes, start=1)
     )
     return replace(outcome().arms[5], classes=rows)
+
+
+def words_of(page):
+    page = re.sub(r"<style>.*?</style>|<svg.*?</svg>|<pre>.*?</pre>", "", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page))).replace("( ", "(").replace(" )", ")")
 
 
 def pictures_of(page):
@@ -108,8 +115,10 @@ def test_the_dose_rule_names_the_smallest_amount():
     )
     best = replace(real, scores={"auroc": 0.9})
     assert findings.dose("cvae", amounts, best, "auroc", "AUROC").endswith("is no images (real images only).")
-    alone = [replace(arm, difference=None) for arm in amounts]
-    assert "without a standard error" in findings.dose("cvae", alone, real, "auroc", "AUROC")
+    bootstrapped = replace(changed(0.01, 0.0, 0.02), se=math.nan)
+    for difference in (None, bootstrapped):
+        alone = [replace(arm, difference=difference) for arm in amounts]
+        assert "without a standard error" in findings.dose("cvae", alone, real, "auroc", "AUROC")
 
 
 def test_the_nearness_sentence_counts_closer_images():
@@ -160,10 +169,88 @@ def test_hostile_names_stay_text():
     made = outcome(HOSTILE)
     named = [replace(arm, arm=f"{arm.arm}<img src=x onerror=alert(1)>") for arm in made.arms[1:]]
     settings = {"title": "</title><script>", "settings": "</pre><script>", "notes": ("<script>",), "flaws": ("<b>",)}
+    asked = [replace(arm, arm=named[4].arm) for arm in made.clinics[0].arms]
+    settings["clinics"] = (replace(made.clinics[0], arms=tuple(asked)),)
     page = render(replace(made, arms=(made.arms[0], *named), **settings), galleries(HOSTILE, shown=2))
     assert "<script" not in page
     assert "<img src=x" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_hostile_columns_of_a_table_stay_text():
+    made = outcome()
+    column, value = "</h4><script>alert(1)</script>", '"><img src=x onerror=alert(1)>'
+    table = Subgroups(column, ("real",), (Subgroup(value, 20, 10, (0.7,)),))
+    page = render(replace(made, clinics=(replace(made.clinics[0], subgroups=(table,)),)), ())
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert "&lt;/h4&gt;&lt;script&gt;alert(1)" in page
+    assert "&gt;&lt;img src=x" in page
+
+
+def test_what_a_clinician_asks_stands_on_the_page():
+    made, text = outcome(), words_of(render(outcome(), ()))
+    assert "Sensitivity for malignant at a fixed specificity" in text
+    assert "0.610 0.887 +0.020 (-0.010 to +0.050)" in text
+    assert "knows nothing: 0.200, the prevalence of malignant" in text
+    assert "A gain in sensitivity is often only a moved threshold." in text
+    low, high = made.arms[5].classes[0].recall_interval
+    assert f"({low:.2f} to {high:.2f})" in text
+    test_set = made.clinics[0].test_sets[0]
+    assert f"Difference in AUROC by DeLong: {test_set.auroc.difference:+.3f} (95 % interval" in text
+    assert f"only “cvae · balance” gets {test_set.mcnemar.a_only} images right" in text
+    assert "AUROC by BCa bootstrap over groups, 2,000 resamples: +0.030 (95 % interval -0.021 to +0.077)" in text
+    assert "f 61 30 0.810 0.830 0.850" in text
+    assert "not given 4 2 – – –" in text
+
+
+def test_what_was_before_recalibration_equals_the_results_table():
+    page = render(outcome(), ())
+    section = page[page.index('id="clinic"') : page.index('id="test-set"')]
+    for arm in (outcome().arms[0], outcome().arms[2], outcome().arms[5]):
+        for column in ("log_loss", "brier", "ece", "balanced_accuracy"):
+            assert f'data-arm="{arm.arm}" data-column="{column}" data-value="{arm.scores[column]:.6f}"' in section
+
+
+def test_a_reliability_diagram_has_a_point_and_a_bar_for_every_bin():
+    arm = outcome().clinics[0].arms[0]
+    drawn = reliability_chart(arm)
+    assert drawn.count("<circle") == drawn.count('class="interval"') == 16
+    half = replace(arm.reliability[0], confidence=0.5, frequency=1.0, interval=(0.0, 1.0))
+    drawn = reliability_chart(replace(arm, reliability=(half,), reliability_recalibrated=()))
+    top, bottom = (float(end) for end in re.search(r'y1="([\d.]+)" y2="([\d.]+)" class="interval"', drawn).groups())
+    assert drawn.count(f'y1="{bottom}" y2="{bottom}" class="grid"') == 1  # the bar ends where 0 and 1 are
+    assert f'cy="{bottom}"' in drawn or f'cy="{top}"' in drawn
+
+
+def test_seven_classes_without_a_positive_one_have_no_operating_points():
+    text = words_of(render(outcome(tuple("abcdefg")), ()))
+    assert "at a fixed specificity" not in text
+    assert "by DeLong" not in text.replace("DeLong and McNemar", "")
+    assert "No bootstrap over groups: every class must have images of 2 or more groups." in text
+
+
+def test_sections_without_content_do_not_appear():
+    page = render(replace(outcome(), clinics=()), ())
+    assert not re.search(r'(id="|href="#)(clinic|test-set|subgroups)"', page)
+
+
+def test_a_study_without_generated_images_speaks_of_none():
+    text = words_of(render(rivals_only(), ()))
+    assert "Does a treatment of the real images, without generated ones, help" in text
+    assert "the arm chosen on the inner part minus real images only" in text
+    assert "AUROC, arm chosen on the inner part" in text
+    assert "classical against real images only" in text
+    assert "balanced sensitivity row" in text
+    for absent in ("best arm", "may use generated", "Prior expectation", "Amounts", "Nearest", "No images are at hand"):
+        assert absent not in text
+    assert text.count("generated") == text.count("without generated ones")
+
+
+def test_where_only_real_images_were_chosen_that_is_said():
+    made = rivals_only()
+    alone = replace(made, contrasts=(replace(made.contrasts[0], using={"real": 25}),))
+    assert "No arm beside real images only was chosen." in render(alone, ())
 
 
 def test_names_that_are_not_valid_unicode_can_be_written(tmp_path):
@@ -198,7 +285,7 @@ def test_numbers_carry_the_exact_value():
 
 
 def test_columns_without_a_value_are_dashes():
-    cell = tables.budget_columns()[2].cell(replace(outcome().arms[0], real_exposures=math.nan))
+    cell = tables.budget_columns()[3].cell(replace(outcome().arms[0], real_exposures=math.nan))
     assert (cell.value, cell.text) == ("", "–")
 
 
@@ -206,7 +293,7 @@ def test_a_study_with_next_to_nothing_still_has_a_page():
     made = outcome()
     bare = replace(made.contrasts[0], interval=None, pipeline=None, using={}, without={}, differences=())
     real = replace(made.arms[0], scores={"auroc": math.nan}, confusion=(), splits=0, failed=25)
-    page = render(replace(made, contrasts=(bare,), arms=(real,), generators=(), gates=()), ())
+    page = render(replace(made, contrasts=(bare,), arms=(real,), generators=(), gates=(), clinics=()), ())
     assert "No arm with generated images was chosen." in page
     assert not re.search(r"\bnan\b", re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL))
 

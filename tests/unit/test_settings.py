@@ -6,6 +6,7 @@ from pydantic import Field, ValidationError
 
 from augury.errors import SettingsError
 from augury.settings import Recipe, describe, lists, nearest, parse_assignment, read_toml, to_toml, tuples
+from augury.study.identity import digest
 
 
 class Inner(Recipe):
@@ -45,6 +46,25 @@ def test_settings_are_the_fields_in_order_and_nested_recipes_stay_recipes():
     assert list(Thing().settings()) == ["channels", "mode", "widths", "limit", "inner", "order"]
     assert type(Thing().settings()["inner"]) is Inner
     assert Thing(**Thing(channels=3).settings()) == Thing(channels=3)
+
+
+class Pointer(Recipe):
+    """A recipe with a setting that says where something lies."""
+
+    kind: ClassVar[str] = "pointer"
+    path: str
+
+    def identity(self):
+        return {"path": self.path.rpartition("/")[2]}
+
+
+def test_the_identity_is_the_settings_unless_a_recipe_says_otherwise():
+    assert Thing(channels=3).identity() == Thing(channels=3).settings()
+    assert digest(Thing(channels=3)) != digest(Thing())
+    here, there = Pointer(path="/here/a"), Pointer(path="/there/a")
+    assert here != there
+    assert digest(here) == digest(there) != digest(Pointer(path="/here/b"))
+    assert digest((1, here)) == digest((1, there))
 
 
 def test_replace_changes_some_settings_and_checks_them():

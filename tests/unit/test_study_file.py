@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from augury.augment import Augment
-from augury.classifiers import SmallCNNClassifier
-from augury.errors import SettingsError
+from augury.augment import FAMILIES, MODALITIES, Augment
+from augury.classifiers import BackboneClassifier, ResNet18Classifier, SmallCNNClassifier
+from augury.errors import DataError, SettingsError
 from augury.generators import Blend, Repeat
+from augury.losses import Loss
+from augury.mixing import Synthetic
 from augury.policies import Add, Balance, Ratio
 from augury.splits import SplitPlan
 from augury.study import (
@@ -19,10 +21,13 @@ from augury.study import (
     demo,
     dump_study,
     for_images,
+    lay_out,
     load_study,
     toy,
 )
 from augury.study.identity import digest
+from augury.study.store import MemoryStore
+from augury.study.study import Tuning
 from toy import toy_images
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -84,18 +89,29 @@ def refused(load):
 
 def full_study():
     """A study that uses every corner of the format."""
-    changed = (("augment", Augment(flip=True, crop=0.9)), ("sampling", (0.25, 0.75)))
+    changed = (
+        ("augment", Augment(flip=True, crop=0.9)),
+        ("loss", Loss(name="focal", gamma=1.5)),
+        ("sampling", (0.25, 0.75)),
+        ("synthetic", Synthetic(share=0.5, weight=0.25, real_last=0.1, replaces=True, smoothing=0.1)),
+    )
+    frozen = BackboneClassifier(network="vgg11_bn", weights="none", dense=(64, 8), loss="balanced_softmax")
     return demo().replace(
         title='Quotes " and \\ and ümlauts \n [data]',
         flaws=("generator_sees_test", "groups_ignored"),
         data=DataSettings(source="/somewhere/else", size=(8, 12), safe=("flip", "crop"), fit="pad"),
         split=SplitPlan(folds=3, per_class=60, keep=(("a [b]", 3), ("é.\n", 25))),
         generators=(NamedGenerator(name="one", recipe=Blend(parents=5)), NamedGenerator(name="two", recipe=Repeat())),
-        classifiers=(NamedClassifier(name="small one", recipe=SmallCNNClassifier(rate=1e-4, sampling="balanced")),),
+        tune=Tuning(trials=3, grid=(("dropout", (0.1, 0.5)), ("rate", (1e-3, 0.01))), per_arm=True),
+        classifiers=(
+            NamedClassifier(name="small one", recipe=SmallCNNClassifier(rate=1e-4, sampling="balanced")),
+            NamedClassifier(name="frozen", recipe=frozen),
+        ),
         arms=(
             Arm(name="real"),
             Arm(name="few", generator="one", amounts=(Balance(per_class={"a.b": 3, "c": 0}), Ratio(r=1e-05))),
             Arm(name="changed", generator="two", amounts=(Ratio(r=2.0),), classifier=changed),
+            Arm(name="moved", recalibrate="prior", longer=0.5),
         ),
     )
 
@@ -135,6 +151,7 @@ def test_every_setting_is_written():
     assert set(SmallCNNClassifier.model_fields) <= set(written["classifiers"][0])
     assert {"folds", "repeats", "inner_share", "per_class", "keep"} <= set(written["split"])
     assert {"title", "seed", "metric", "rope", "flaws", "threads"} <= set(written)
+    assert set(written["tune"]) == {"trials", "grid", "per_arm"}
 
 
 def test_the_order_in_which_python_names_classes_and_changes_is_no_matter(load):
@@ -151,6 +168,72 @@ def test_defaults_are_filled_in_and_lists_may_be_short(load):
     assert study.split == SplitPlan()
     assert study.arms[1].amounts == (Balance(), Ratio(r=0.5))
     assert study.arms[2].classifier == (("augment", Augment(rotate=5.0)), ("sampling", "balanced"))
+
+
+ONE_LINE_EACH = {
+    'loss = "focal"': ("loss", Loss(name="focal")),
+    'loss = { name = "ldam_drw", margin = 1.0 }': ("loss", Loss(name="ldam_drw", margin=1.0)),
+    "synthetic = { share = 1 }": ("synthetic", Synthetic(share=1.0)),
+    "synthetic = { weight = 0.25, real_last = 0.3 }": ("synthetic", Synthetic(weight=0.25, real_last=0.3)),
+    "augment = { scale = 0.2 }": ("augment", Augment(scale=0.2)),
+    "cutmix = 1.0": ("cutmix", 1.0),
+}
+
+
+@pytest.mark.parametrize(("line", "setting"), ONE_LINE_EACH.items(), ids=ONE_LINE_EACH)
+def test_a_setting_is_one_line_in_a_classifier_and_in_an_arm(load, line, setting):
+    name, value = setting
+    arm = f'[[arms]]\nname = "x"\nclassifier = {{ {line} }}\n'
+    study = load(HEAD.replace('"digits"', '"digits"\nsafe = "chest"') + line + ARMS.partition("[[arms]]")[0] + "\n"
+                 '[[arms]]\nname = "real"\n' + arm)  # fmt: skip
+    assert getattr(study.classifiers[0].recipe, name) == value
+    recipe = SmallCNNClassifier().replace(**dict(study.arms[1].classifier))
+    assert getattr(recipe, name) == value
+    assert load(dump_study(study)) == study
+
+
+def test_tuning_may_try_tables(load):
+    grid = "grid = { loss = ['focal', { name = 'focal', gamma = 1.0 }], rate = [0.001] }"
+    study = load(f"[tune]\ntrials = 2\n{grid}\n{HEAD}{ARMS}")
+    assert dict(study.tune.grid)["loss"] == ("focal", Loss(name="focal", gamma=1.0))
+    assert load(dump_study(study)) == study
+    assert digest(load(dump_study(study))) == digest(study)
+
+
+@pytest.mark.parametrize("network", ["vgg16", "resnet50", "timm:resnet10t", "efficientnet_lite0"])
+def test_a_published_network_goes_by_its_own_name(load, network):
+    study = load(HEAD.replace('"small_cnn"', f'"{network}"\nweights = "none"') + "[[arms]]\nname = 'real'")
+    expected = NamedClassifier(name=network, recipe=BackboneClassifier(network=network, weights="none"))
+    assert study.classifiers == (expected,)
+    assert load(dump_study(study)) == study
+
+
+def test_a_kind_of_ours_comes_before_a_published_network_of_that_name(load):
+    assert load(HEAD.replace("small_cnn", "resnet18") + ARMS).classifiers[0].recipe == ResNet18Classifier()
+
+
+def test_a_file_of_weights_is_meant_from_the_study_file(load, tmp_path):
+    arms = "[[arms]]\nname = 'real'\n[[arms]]\nname = 'other'\nclassifier = { weights = 'file:b/w.pth' }\n"
+    study = load(HEAD.replace('"small_cnn"', '"vgg16"\nweights = "file:w.pth"') + arms)
+    assert study.classifiers[0].recipe.weights == f"file:{tmp_path / 'w.pth'}"
+    assert study.arms[1].classifier == (("weights", f"file:{tmp_path / 'b/w.pth'}"),)
+    absolute = load(HEAD.replace('"small_cnn"', '"vgg16"\nweights = "file:/x/w.pth"') + "[[arms]]\nname = 'real'")
+    assert absolute.classifiers[0].recipe.weights == "file:/x/w.pth"
+
+
+@pytest.mark.parametrize("name", ["no.pth", "\\u0000", "x" * 5000, ".", ""])
+def test_a_file_of_weights_that_is_none_is_refused_before_anything_runs(load, name):
+    study = load(HEAD.replace('"small_cnn"', f'"vgg16"\nweights = "file:{name}"') + "[[arms]]\nname = 'real'")
+    with pytest.raises(DataError, match=r"a file of weights was expected at .* check the path after 'file:'"):
+        lay_out(study.replace(split=SplitPlan(folds=2, repeats=1)), MemoryStore()).plan()
+
+
+def test_what_is_safe_may_be_a_modality(load):
+    study = load(HEAD.replace('"digits"', '"digits"\nsafe = ["chest"]') + ARMS)
+    assert study.data.safe == MODALITIES["chest"]
+    assert load(HEAD.replace('"digits"', '"digits"\nsafe = "dermoscopy"') + ARMS).data.safe == FAMILIES
+    mixed = load(HEAD.replace('"digits"', '"digits"\nsafe = ["chest", "flip"]') + ARMS).data.safe
+    assert set(mixed) - set(MODALITIES["chest"]) == {"flip"}
 
 
 def test_one_side_in_pixels_means_a_square(load):
@@ -176,7 +259,10 @@ CHANGES = {
     ("steps = 20", "steps = 0"): "[[generators]] 2: steps of cvae: expected greater than or equal to 1. Got 0.",
     ('kind = "cvae"', 'kind = "cvea"'): "[[generators]] 2: there is no kind 'cvea': did you mean 'cvae'?",
     ('kind = "cvae"', 'name = "cvae"'): "[[generators]] 2: the setting 'kind' is missing.",
-    ('kind = "small_cnn"', 'kind = "cvae"'): "[[classifiers]] 1: there is no kind 'cvae'. Expected one of: small_cnn.",
+    (
+        'kind = "small_cnn"',
+        'kind = "cvae"',
+    ): "[[classifiers]] 1: there is no classifier 'cvae'. Expected one of: small_cnn,",
     ('source = "digits"', "sorce = 3"): "[data]: data has no setting 'sorce': did you mean 'source'?",
     ('source = "digits"', ""): "[data]: data needs the setting 'source'.",
     ("[data]", "sede = 3\n[data]"): "study has no setting 'sede': did you mean 'seed'?",
@@ -188,7 +274,10 @@ CHANGES = {
         "[split]\nfolds = 1\n[data]",
     ): "[split]: folds of split: expected greater than or equal to 2. Got 1.",
     ("[data]", 'flaws = ["generator_sees_tests"]\n[data]'): "there is no flaw 'generator_sees_tests': did you mean",
-    ('"digits"', '"digits"\nsafe = ["flips"]'): "there is no augmentation 'flips': did you mean 'flip'?",
+    (
+        '"digits"',
+        '"digits"\nsafe = ["flips"]',
+    ): "[data]: there is no augmentation or modality 'flips': did you mean 'flip'?",
     (
         '"digits"',
         '"digits"\nsafe = ["flip"]',
@@ -210,6 +299,39 @@ CHANGES = {
     ('amounts = ["balance", "ratio 0.5"]', "generater = 3"): "[[arms]] 2: arm has no setting 'generater': did you mean",
     ('[[classifiers]]\nkind = "small_cnn"', ""): "a study needs at least one [[classifiers]].",
     ('[[generators]]\nkind = "blend"', '[[generators]]\nkind = "cvae"'): "the name 'cvae' stands twice",
+    # settings that came with the rivals
+    (
+        '"small_cnn"',
+        '"small_cnn"\nloss = "focl"',
+    ): "there is no loss 'focl': did you mean",
+    ('"small_cnn"', '"small_cnn"\nloss = { gama = 1 }'): "[[classifiers]] 1: loss has no setting 'gama': did you mean",
+    ('"small_cnn"', '"small_cnn"\nsynthetic = { share = 2.0 }'): "[[classifiers]] 1: share of synthetic: expected",
+    ('"small_cnn"', '"small_cnn"\nself = 3'): "[[classifiers]] 1: small_cnn has no setting 'self'.",
+    ('"small_cnn"', '"small_cnn"\npublished = true'): "'published' is for kinds that come from a paper. Set 'steps'",
+    ('"small_cnn"', '"resnet5"'): "[[classifiers]] 1: there is no classifier 'resnet5'",
+    ('"small_cnn"', '"inception_v3"'): "[[classifiers]] 1: inception_v3 is not supported",
+    (
+        '"small_cnn"',
+        '"timm:resnt50"',
+    ): "timm has no network 'resnt50': did you mean 'timm:resnet50'?",
+    ('"small_cnn"', '"vgg16"\nnetwork = "vgg11"'): "[[classifiers]] 1: 'vgg16' names the network already.",
+    ('"small_cnn"', '"vgg16"\nweights = "imagenet1k"'): "'weights' is imagenet, file:PATH or none. Got 'imagenet1k'.",
+    ('"small_cnn"', '"vgg16"\nmixup = 0.2'): "mixup and cutmix blend pixels, and a frozen network is given none.",
+    ("{ sampling", "{ loss = { name = 3 }, sampling"): "[[arms]] 3: name of loss:",
+    (
+        "{ sampling",
+        "{ synthetic = { shar = 0.5 }, sampling",
+    ): "synthetic has no setting 'shar': did you mean",
+    ("{ sampling", "{ batch = 9, sampling"): "An arm with longer = 2.0 is shown beside them.",
+    ('name = "turned"', 'name = "turned"\nlonger = 0'): "[[arms]] 3: longer of arm: expected greater than 0. Got 0",
+    (
+        'name = "turned"',
+        'name = "turned"\nrecalibrate = "platt"',
+    ): "recalibrate of arm: expected one of: 'none',",
+    ('name = "real"', 'name = "real"\nlonger = 2.0'): "the arm 'real' is the plain classifier",
+    ('name = "real"', 'name = "real"\nrecalibrate = "both"'): "the arm 'real' is the plain classifier",
+    ('"digits"', '"digits"\nsafe = "chst"'): "there is no augmentation or modality 'chst': did you mean 'chest'?",
+    ("rotate = 5.0", "trivial = true"): "arm 'turned' augments by 'shear', which [data] safe does not list",
 }
 
 
@@ -218,6 +340,42 @@ def test_a_mistake_is_a_sentence_that_says_where(refused, change, sentence):
     text = HEAD + ARMS
     assert change[0] in text
     assert sentence in refused(text.replace(*change, 1))
+
+
+TUNED = {
+    "trials = 2": "[tune] needs both trials and a grid",
+    "grid = { rate = [0.1] }": "[tune] needs both trials and a grid",
+    "trials = 1\ngrid = { rate = 0.1 }": "[tune]: grid is a table of lists, such as { rate = [0.001, 0.003] }.",
+    "trials = 1\ngrid = { rate = [] }": "[tune] grid has no value to try for 'rate'.",
+    "trials = 1\ngrid = { rat = [0.1] }": "small_cnn has no setting 'rat': did you mean 'rate'?",
+    "trials = 1\ngrid = { rate = [-0.1] }": "rate of small_cnn: expected greater than 0. Got -0.1.",
+    "trials = 1\ngrid = { steps = [5] }": "[tune] finds no 'steps' and no 'batch': every arm has one budget.",
+    "trials = 1\ngrid = { batch = [8] }": "[tune] finds no 'steps' and no 'batch': every arm has one budget.",
+    "trials = 1\ngrid = { sampling = ['balanced'] }": "arm 'turned' changes 'sampling', which [tune] finds.",
+    "trials = 1\ngrid = { rate = [{ a = 1 }] }": "[tune] grid tries tables for 'rate', which has none.",
+    "trial = 1": "[tune]: tune has no setting 'trial': did you mean 'trials'?",
+    "trials = 1001\ngrid = { rate = [0.1] }": "[tune]: trials of tune: expected less than or equal to 1000.",
+    f"trials = 1\ngrid = {{ rate = {[0.1] * 101}, dropout = {[0.1] * 100} }}": "more than 10000 combinations",
+}
+
+
+@pytest.mark.parametrize(("tune", "sentence"), TUNED.items())
+def test_a_mistake_in_tuning_is_a_sentence(refused, tune, sentence):
+    assert sentence in refused(f"[tune]\n{tune}\n{HEAD}{ARMS}")
+
+
+@pytest.mark.parametrize("setting", ["published = [true]", "augment = [{}, { flip = true }]"])
+def test_tuning_cannot_bring_in_what_an_arm_may_not(refused, setting):
+    text = HEAD.replace("small_cnn", "covid_cnn") + "[[arms]]\nname = 'real'\n"
+    sentence = refused(f"[tune]\ntrials = 2\ngrid = {{ {setting} }}\n{text}")
+    assert ("is trained as published" in sentence) or ("augments by 'flip'" in sentence)
+
+
+def test_tuning_finds_no_settings_of_a_frozen_network(refused):
+    text = HEAD.replace('"small_cnn"', '"resnet18"\nname = "x"').replace('"resnet18"', '"vgg16"\nweights = "none"')
+    arms = "[[arms]]\nname = 'real'\n"
+    refusal = refused(f"[tune]\ntrials = 2\ngrid = {{ weights = ['none', 'imagenet'] }}\n{text}{arms}")
+    assert "[tune] finds settings of the head only where the network is frozen." in refusal
 
 
 @pytest.mark.parametrize("table", ["generators", "classifiers", "arms"])

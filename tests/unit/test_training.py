@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from augury.errors import SettingsError, TrainingError
+from augury.errors import DataError, SettingsError, TrainingError
 from augury.seeds import guarded, seed_for
 from augury.training import (
     FINITE_CHECK_EVERY,
@@ -13,6 +13,7 @@ from augury.training import (
     choose_device,
     has_fast_bf16,
     learn,
+    load_weights,
     to_float,
     to_uint8,
     warm_up_then_cosine,
@@ -140,6 +141,57 @@ def test_the_average_holds_buffers_too_and_is_never_trained():
     assert not average.network.training
     assert not any(weight.requires_grad for weight in average.network.parameters())
     assert all(weight.requires_grad for weight in network.parameters())
+
+
+def test_the_average_leaves_frozen_weights_as_they_are_to_the_bit():
+    network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 1))
+    network[0].requires_grad_(False)
+    frozen, average = network[0].weight.clone(), Average(network, decay=0.7)
+    with torch.no_grad():
+        network[2].weight.fill_(9.0)
+    network(torch.randn(8, 3, generator=torch.Generator().manual_seed(0)))
+    for step in range(50):
+        average.update(step)
+    assert torch.equal(average.network[0].weight, frozen)
+    assert torch.allclose(average.network[2].weight, network[2].weight, atol=1e-3)
+    assert torch.allclose(average.network[1].running_mean, network[1].running_mean, atol=1e-3)
+
+
+# ---- weights on disk
+
+
+def net():
+    return torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
+
+
+def test_weights_come_back_whole_or_in_part(tmp_path):
+    saved, whole, part = net(), net(), net()
+    kept = part[0].weight.clone()
+    torch.save(saved.state_dict(), tmp_path / "whole.pt")
+    torch.save({f"1.{name}": value for name, value in saved[1].state_dict().items()}, tmp_path / "part.pt")
+    load_weights(whole, tmp_path / "whole.pt")
+    load_weights(part, tmp_path / "part.pt", rest_known=True)
+    assert torch.equal(whole[0].weight, saved[0].weight)
+    assert torch.equal(part[1].weight, saved[1].weight)
+    assert torch.equal(part[0].weight, kept)
+    with pytest.raises(DataError, match=r"(?s)cannot be used: .*Missing key.*0.weight"):
+        load_weights(net(), tmp_path / "part.pt")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"2.weight": torch.zeros(1)}, "cannot be used: .*Unexpected key"),
+        ({"1.weight": torch.zeros(5, 5)}, "cannot be used: .*size mismatch"),
+        (None, "missing or damaged"),
+    ],
+    ids=["another part", "another shape", "no file"],
+)
+def test_weights_of_another_network_are_refused_even_in_part(tmp_path, content, sentence):
+    if content is not None:
+        torch.save(content, tmp_path / "weights.pt")
+    with pytest.raises(DataError, match=f"(?s){sentence}.* Fit the model again"):
+        load_weights(net(), tmp_path / "weights.pt", rest_known=True)
 
 
 # ---- schedule, precision, device, pixels

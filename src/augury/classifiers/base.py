@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from torch import Tensor
@@ -16,6 +16,9 @@ from augury.images import ImageSet
 from augury.settings import Recipe
 from augury.stored import StoredPixels
 from augury.training import Run
+
+if TYPE_CHECKING:
+    from augury.classifiers.features import FeatureBank, FeatureMaker
 
 GENERATOR_SEES_TEST = "generator_sees_test"
 TWINS_LEFT_IN = frozenset({"groups_ignored", "given_split_as_is"})  # flaws by which one picture may be in two parts
@@ -103,6 +106,10 @@ class Classifier(Recipe, ABC):
     def load(cls, folder: Path, device: str = "cpu") -> Predictor:
         """Open what the predictor saved."""
 
+    def feature_maker(self) -> FeatureMaker | None:
+        """Return what computes the features that it is trained on in place of pixels; None: it is trained on pixels."""
+        return None
+
 
 class Predictor(ABC):
     """A fitted classifier.
@@ -125,13 +132,20 @@ class Predictor(ABC):
     def save(self, folder: Path) -> None:
         """Write what `Classifier.load` needs into an existing folder."""
 
-    def predict(self, images: ImageSet, *, flaws: Collection[str] = ()) -> np.ndarray:
+    def scores(self, images: ImageSet, features: FeatureBank | None) -> np.ndarray:
+        """Return class probabilities of images whose features may be known already."""
+        return self.probabilities(images.images)
+
+    def predict(
+        self, images: ImageSet, *, flaws: Collection[str] = (), features: FeatureBank | None = None
+    ) -> np.ndarray:
         """Return class probabilities for images that neither it nor a generator behind it has seen.
 
         Args:
             images: N images.
             flaws: Declared flaws of the study; `generator_sees_test` lifts the guard on what generators saw, flaws
                 that leave known duplicates in lift both guards.
+            features: The images' features under a frozen backbone, if they were computed before.
 
         Returns:
             float32 (N, K); rows sum to 1.
@@ -140,12 +154,12 @@ class Predictor(ABC):
             LeakError: If an image was seen in training.
         """
         if TWINS_LEFT_IN.intersection(flaws):
-            return self.probabilities(images.images)
+            return self.scores(images, features)
         _guard(images, self.trained.trained_on, "the classifier was trained on them. Score other images")
         if GENERATOR_SEES_TEST not in flaws:
             remedy = f"Fit it on the training part only, or declare flaws = [{GENERATOR_SEES_TEST!r}]: no verdict then"
             _guard(images, self.trained.generators_saw, f"the generator behind the synthetic images saw them. {remedy}")
-        return self.probabilities(images.images)
+        return self.scores(images, features)
 
 
 def _guard(images: ImageSet, seen: frozenset[str], reason: str) -> None:

@@ -68,10 +68,16 @@ def try_(
     budget: Annotated[str, typer.Option(help="Longest time, such as 30m or 2h.")] = "",
     split: Annotated[Plan, typer.Option(help="Folds over all images, or the given parts.")] = "folds",
     safe: Annotated[
-        str, typer.Option(help="Harmless ones of shift, rotate, crop, flip, flip_vertical.")
+        str, typer.Option(help="Harmless augmentations: shift, flip, ..., or a modality: chest, dermoscopy, ...")
     ] = "shift,rotate,crop",
     positive: Annotated[str, typer.Option(help="Class whose sensitivity is reported.")] = "",
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the classifier: 300, for quick 150.")] = None,
+    classifier: Annotated[
+        str, typer.Option(help="A kind of `augury list`, or a published network: efficientnet_lite0, resnet50, ...")
+    ] = "small_cnn",
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the classifier; default: its own, for quick half.")
+    ] = None,
+    tune: Annotated[int, typer.Option(min=0, help="Trials per split that tune rate and weight decay.")] = 0,
     seed: Seed = 0,
     out: Out = Path("augury-try"),
     jobs: Jobs = None,
@@ -85,10 +91,12 @@ def try_(
     from augury.study import DataSettings, for_images
     from augury.study.estimate import parse_seconds
     from augury.study.layout import lay, read_images
+    from augury.study.presets import named_classifier
     from augury.study.store import open_store
     from augury.training import choose_device
 
     reader_for(data)  # what is not there is named as it was written
+    recipe = named_classifier(classifier, steps, halved=preset == "quick")
     seconds = parse_seconds(budget) if budget else math.inf
     source = str(Path(data).absolute()) if is_place(data) else data
     families = tuple(name.strip() for name in safe.split(",") if name.strip())
@@ -97,7 +105,9 @@ def try_(
     with open_store(out / "store", choose_device(device)) as store:
         with Bar(stderr) as bar:
             read, prepared = read_images(settings, store, given_split=split == "given", told=bar.on_image)
-        study = for_images(settings, prepared.cleaned.images, preset=preset, split=split, steps=steps, seed=seed)
+        study = for_images(
+            settings, prepared.cleaned.images, recipe, preset=preset, split=split, trials=tune, seed=seed
+        )
         laid = _fitted(lay(study, read, prepared, store), seconds, jobs, device)
         _finish(laid, out, jobs, device, as_json, real_images=not no_real_images)
 

@@ -1,11 +1,22 @@
 """Metrics: pure functions of arrays."""
 
+from augury.metrics.calibration import (
+    Recalibration,
+    ReliabilityBin,
+    brier,
+    calibration_error,
+    cross_fitted,
+    ece,
+    fit_recalibration,
+    reliability,
+)
 from augury.metrics.classification import (
     METRICS,
     ClassScores,
     ConfusionScores,
     Metric,
     averages,
+    choice_losses,
     confusion,
     per_class,
     per_image_log_loss,
@@ -13,17 +24,38 @@ from augury.metrics.classification import (
     scores_from_confusion,
     sensitivity_specificity,
 )
+from augury.metrics.operating import (
+    OperatingPoint,
+    average_precision,
+    operating_point,
+    prevalence,
+    threshold_for_specificity,
+)
 
 __all__ = [
     "METRICS",
     "ClassScores",
     "ConfusionScores",
     "Metric",
+    "OperatingPoint",
+    "Recalibration",
+    "ReliabilityBin",
+    "average_precision",
     "averages",
+    "brier",
+    "calibration_error",
+    "choice_losses",
     "confusion",
+    "cross_fitted",
+    "ece",
+    "fit_recalibration",
+    "operating_point",
     "per_class",
     "per_image_log_loss",
+    "prevalence",
     "primary_metric",
+    "reliability",
     "scores_from_confusion",
     "sensitivity_specificity",
+    "threshold_for_specificity",
 ]

@@ -7,28 +7,26 @@ hold every score against scikit-learn's.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import rankdata
 
 from augury.errors import DataError, SettingsError
-
-Array = npt.NDArray[Any]
-
-SMALLEST = 1e-7  # float32 holds 1 - 1e-7; a probability of 0 would cost infinitely much
+from augury.metrics.arrays import SMALLEST, Array, check_scored
+from augury.metrics.calibration import brier, ece
 
 
 @dataclass(frozen=True)
 class Metric:
-    """Describe one score: its name, its direction, what it looks at, and the function that computes it."""
+    """Describe one score: name, direction, what it looks at, its function, and whether all classes weigh alike."""
 
     key: str
     label: str
     higher_is_better: bool
     needs: Literal["probabilities", "labels"]
     function: Callable[[Array, Array], float]
+    even: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def auroc(labels: Array, probabilities: Array) -> float:
     >>> auroc(np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]]))
     0.75
     """
-    _check(labels, probabilities)
+    check_scored(labels, probabilities)
     classes = probabilities.shape[1]
     absent = sorted(set(range(classes)) - set(labels.tolist()))
     if absent:
@@ -141,11 +139,13 @@ def log_loss(labels: Array, probabilities: Array) -> float:
 
 METRICS: dict[str, Metric] = {
     "auroc": Metric("auroc", "AUROC", True, "probabilities", auroc),
-    "balanced_accuracy": Metric("balanced_accuracy", "balanced accuracy", True, "labels", balanced_accuracy),
+    "balanced_accuracy": Metric("balanced_accuracy", "balanced accuracy", True, "labels", balanced_accuracy, even=True),
     "accuracy": Metric("accuracy", "accuracy", True, "labels", accuracy),
-    "macro_f1": Metric("macro_f1", "macro F1", True, "labels", macro_f1),
+    "macro_f1": Metric("macro_f1", "macro F1", True, "labels", macro_f1, even=True),
     "mcc": Metric("mcc", "MCC", True, "labels", mcc),
     "log_loss": Metric("log_loss", "log-loss", False, "probabilities", log_loss),
+    "brier": Metric("brier", "Brier", False, "probabilities", brier),
+    "ece": Metric("ece", "ECE", False, "probabilities", ece),
 }
 
 
@@ -169,9 +169,25 @@ def per_image_log_loss(labels: Array, probabilities: Array) -> Array:
     >>> per_image_log_loss(np.array([1, 0]), np.array([[0.5, 0.5], [0.0, 1.0]])).round(2).tolist()
     [0.69, 16.12]
     """
-    _check(labels, probabilities)
+    check_scored(labels, probabilities)
     own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return np.asarray(-np.log(np.clip(own, SMALLEST, 1.0)))
+
+
+def choice_losses(labels: Array, probabilities: Array, *, even: bool) -> Array:
+    """Compute the losses by which arms are chosen: `per_image_log_loss`, with `even` each class weighing alike.
+
+    Where the score that decides weighs classes alike, an arm that serves the common class alone must not be chosen for
+    its log-loss: the mean of what is returned is then the mean over the classes of their mean log-loss.
+
+    >>> choice_losses(np.array([0, 0, 0, 1]), np.full((4, 2), 0.5), even=True).round(2).tolist()
+    [0.46, 0.46, 0.46, 1.39]
+    """
+    losses = per_image_log_loss(labels, probabilities)
+    if not even:
+        return losses
+    counts = np.bincount(labels)
+    return np.asarray(losses * len(labels) / (np.count_nonzero(counts) * counts[labels]))
 
 
 def confusion(labels: Array, predicted: Array, classes: int) -> Array:
@@ -268,7 +284,7 @@ def _ordered(low: Array, high: Array) -> float:
 
 
 def _matrix(labels: Array, probabilities: Array) -> Array:
-    _check(labels, probabilities)
+    check_scored(labels, probabilities)
     return _counted(labels, probabilities.argmax(axis=1), probabilities.shape[1])
 
 
@@ -282,18 +298,3 @@ def _check_indices(labels: Array, predicted: Array, classes: int) -> None:
     low, high = min(labels.min(), predicted.min()), max(labels.max(), predicted.max())
     if low < 0 or high >= classes:
         raise DataError(f"class indices must be 0 to {classes - 1}. Got {low} to {high}.")
-
-
-def _check(labels: Array, probabilities: Array) -> None:
-    if probabilities.ndim != 2 or probabilities.shape[1] < 2 or labels.shape != probabilities.shape[:1]:
-        raise DataError(
-            "labels must be (images,) and probabilities (images, 2 or more classes). "
-            f"Got {labels.shape} and {probabilities.shape}."
-        )
-    if not len(labels) or labels.min() < 0 or labels.max() >= probabilities.shape[1]:
-        raise DataError(
-            f"labels must be 1 or more class indices below {probabilities.shape[1]}. Got {np.unique(labels)}."
-        )
-    # A comparison with nan is false, so nan is refused here as well.
-    if not (probabilities.min() >= 0 and np.abs(probabilities.sum(axis=1) - 1).max() <= 1e-3):
-        raise DataError("probabilities must be 0 or more and sum to 1 for each image. Apply a softmax first.")

@@ -22,6 +22,9 @@ class SmallCNN(nn.Module):
         classes: Number of outputs.
         width: Channels of the first layer.
         dropout: Share of features dropped before the last layer.
+
+    Attributes:
+        width: Number of features, four times the channels of the first layer.
     """
 
     def __init__(self, channels: int, size: tuple[int, int], classes: int, width: int, dropout: float) -> None:
@@ -36,6 +39,7 @@ class SmallCNN(nn.Module):
                 side //= 2
             layers.append(nn.ReLU(inplace=True))
             incoming = outgoing
+        self.width = incoming
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(incoming, classes))
 

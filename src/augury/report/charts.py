@@ -11,6 +11,7 @@ from markupsafe import Markup
 from augury.report.findings import bounded, plain, signed, span
 from augury.report.picks import REAL, arms_of, named, score
 from augury.report.svg import Axis, anchor, axis, drawing, element, percent
+from augury.report.wording import wording
 from augury.statistics import Bootstrap, Interval, Posterior
 from augury.study.outcome import ArmResult, Contrast, Outcome
 from augury.verdict import Verdict
@@ -39,33 +40,35 @@ class Row:
         return (self.mean, self.low, self.high, *self.dots)
 
 
-def verdict_chart(verdict: Verdict, rope: float, metric_label: str) -> Markup:
-    """Draw the verdict's interval; empty without a finite estimate."""
+def verdict_chart(verdict: Verdict, rope: float, metric_label: str, lower: str) -> Markup:
+    """Draw the verdict's interval, its left end in words; empty without a finite estimate."""
     if not math.isfinite(verdict.estimate):
         return Markup("")
     title = f"Difference in {metric_label}: {signed(verdict.estimate)}, {span(verdict)}"
-    return intervals(title, [Row("", verdict.estimate, verdict.low, verdict.high)], rope)
+    return intervals(title, [Row("", verdict.estimate, verdict.low, verdict.high)], rope, lower)
 
 
 def contrast_chart(contrast: Contrast, rope: float, metric_label: str) -> Markup:
     """Draw the primary contrast with its splits, the secondary one and the second endpoint on one axis."""
     verdict = contrast.verdict
-    rows = [Row("best arm with - best arm without", verdict.estimate, verdict.low, verdict.high, contrast.differences)]
-    if contrast.pipeline:
+    words = wording(contrast.generated)
+    label = f"{words.score_one} - {words.score_other}"
+    rows = [Row(label, verdict.estimate, verdict.low, verdict.high, contrast.differences)]
+    if contrast.pipeline and contrast.generated:
         rows.append(_row("pipeline that may use them - pipeline that may not", contrast.pipeline))
     if contrast.external:
-        rows.append(_row("images that the scarce subset left out: with - without", contrast.external))
-    return intervals(f"Contrasts in {metric_label} with 95 % intervals; one dot per split", rows, rope)
+        rows.append(_row(f"images that the scarce subset left out: {words.brief}", contrast.external))
+    return intervals(f"Contrasts in {metric_label} with 95 % intervals; one dot per split", rows, rope, words.lower)
 
 
-def intervals(title: str, rows: Sequence[Row], rope: float) -> Markup:
-    """Draw intervals on one axis with its zero line and the shaded region of practical equivalence."""
+def intervals(title: str, rows: Sequence[Row], rope: float, lower: str) -> Markup:
+    """Draw intervals on one axis with its zero line, the shaded region of practical equivalence, and the directions."""
     scale = scale_around((value for row in rows for value in row.values), rope)
     parts, top = [], 0.0
     for row in rows:
         parts += [_region(scale, rope, top, row), _interval(row, scale, top)]
         top += _height(row)
-    return drawing(title, top + FOOT, *parts, *_ticks(scale, top), *_directions(top + 34))
+    return drawing(title, top + FOOT, *parts, *_ticks(scale, top), *_directions(top + 34, lower))
 
 
 def scale_around(values: Iterable[float], rope: float) -> Axis:
@@ -185,8 +188,8 @@ def _ticks(scale: Axis, top: float) -> list[Markup]:
     return [base, *marks, *(_tick_label(scale, tick, top + 16) for tick in scale.ticks)]
 
 
-def _directions(top: float) -> list[Markup]:
-    worse, better = "← generated images score lower", "higher →"
+def _directions(top: float, lower: str) -> list[Markup]:
+    worse, better = f"← {lower}", "higher →"
     return [_text(worse, "0", top, "start", "direction"), _text(better, "100%", top, "end", "direction")]
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from augury.report.picks import score
+from augury.report.wording import wording
 from augury.statistics import Bootstrap, Interval, dose_region
 from augury.study.outcome import (
     ArmResult,
@@ -23,11 +24,6 @@ from augury.verdict import Verdict
 DASH = "–"
 REASONS = ("Withheld because: ", "Exploratory because: ")
 INDEPENDENCE = "no groups were given: images of one patient or lesion may stand on both sides of a split"
-PRIOR = (
-    "Prior expectation: gains on images of the same distribution are not the norm. A review of GANs for skin lesions "
-    "found gains on out-of-distribution tests only (Bissoto 2021, arXiv 2104.10603); on COVID chest X-rays, "
-    "StyleGAN2-ADA stayed below classical augmentation and class balancing (arXiv 2304.09067)."
-)
 
 
 def plain(value: float | None, decimals: int = 3) -> str:
@@ -128,16 +124,15 @@ def external(contrast: Contrast, metric_label: str) -> str:
     if contrast.external is None:
         return ""
     size = f"{signed(contrast.external.mean)} {metric_label} ({span(contrast.external)})"
-    return (
-        "Second endpoint, the images that the scarce subset left out: the best arm with generated images differs from "
-        f"the best arm without them by {size}."
-    )
+    words = wording(contrast.generated)
+    difference = f"{words.one} differs from {words.other} by {size}"
+    return f"Second endpoint, the images that the scarce subset left out: {difference}."
 
 
 def dose(family: str, arms: Sequence[ArmResult], real: ArmResult | None, metric: str, metric_label: str) -> str:
     """Name the smallest amount within one standard error of the best, no image at all being one of the amounts."""
     rows = [*([real] if real else []), *arms]
-    rows = [arm for arm in rows if math.isfinite(score(arm, metric)) and (arm is real or bounded(arm.difference))]
+    rows = [arm for arm in rows if math.isfinite(score(arm, metric)) and (arm is real or _has_error(arm))]
     if not any(arm is not real for arm in rows):
         return f"{family}: without a standard error its amounts are not told apart."
     means = [score(arm, metric) for arm in rows]
@@ -262,6 +257,11 @@ def unreadable(summary: DataSummary) -> str:
     if not summary.skipped:
         return ""
     return f"{_many(len(summary.skipped), 'file')} left out: they cannot be read, and the study goes on without them."
+
+
+def _has_error(arm: ArmResult) -> bool:
+    # a bootstrap on one given test part has two ends and no standard error
+    return arm.difference is not None and bounded(arm.difference) and math.isfinite(arm.difference.se)
 
 
 def _known(row: ClassResult) -> bool:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augury.files import write_whole
-from augury.report import charts, findings, tables
+from augury.report import charts, clinical, findings, tables
 from augury.report.picks import REAL, arms_of, best_without, chosen_using, dose_families, named
 from augury.report.pictures import LARGEST, Picture, picture
+from augury.report.reliability import reliability_chart
 from augury.report.templates import template
-from augury.study.outcome import ArmResult, ClassGallery, ClassResult, Contrast, Gallery, Outcome
+from augury.report.wording import wording
+from augury.study.outcome import ArmResult, ClassGallery, ClassResult, Clinic, Contrast, Gallery, Outcome
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,25 @@ class Side:
     without: ArmResult | None
     using: list[ArmResult]
     families: dict[str, list[ArmResult]]
+    clinic: Clinic | None
+
+    @property
+    def generated(self) -> bool:
+        """Tell whether generated images are what is compared."""
+        return self.contrast is None or self.contrast.generated
+
+    @property
+    def beside_real(self) -> list[ArmResult]:
+        """Return the chosen arms that are something else than real images only."""
+        return [arm for arm in self.using if arm is not self.real]
 
     @property
     def matrices(self) -> list[tuple[str, ArmResult]]:
         """Return the arms whose confusion matrices are shown, with what they stand for."""
-        shown = [("real images only", self.real), ("most often chosen without generated images", self.without)]
-        shown.append(("most often chosen with generated images", next(iter(self.using), None)))
+        words = wording(self.generated)
+        shown = [("real images only", self.real), (words.role_one, next(iter(self.using), None))]
+        if self.generated:
+            shown.insert(1, (words.role_other, self.without))
         kept: dict[str, tuple[str, ArmResult]] = {}
         for role, arm in shown:
             if arm is not None and arm.confusion:
@@ -42,7 +57,15 @@ class Side:
     def shown(self) -> list[ArmResult | None]:
         """Return the arms whose sensitivity is told: real images only, the chosen without, the chosen with."""
         without = None if self.without is self.real else self.without
-        return [self.real, without, *self.using]
+        return [self.real, without, *self.beside_real]
+
+    def result(self, arm: str) -> ArmResult:
+        """Return the row of one arm."""
+        return next(row for row in self.arms if row.arm == arm)
+
+    def role(self, arm: str) -> str:
+        """Return what an arm stands for, in words; empty for one that stands for nothing."""
+        return next((role for role, shown in self.matrices if shown.arm == arm), "")
 
     def pairs(self, arm: ArmResult) -> list[tuple[ClassResult, ClassResult]]:
         """Pair the classes of real images only with those of an arm."""
@@ -88,6 +111,9 @@ def render(outcome: Outcome, galleries: Sequence[Gallery], *, real_images: bool 
         largest=LARGEST,
         say=findings,
         draw=charts,
+        draw_reliability=reliability_chart,
+        words=wording(outcome.contrasts[0].generated),
+        clinical=clinical,
         tables=tables,
     )
 
@@ -105,9 +131,10 @@ def _side(outcome: Outcome, classifier: str, contrast: Contrast | None) -> Side:
         contrast,
         arms,
         named(arms, REAL),
-        best_without(contrast, arms) if contrast else None,
+        best_without(contrast, arms) if contrast and contrast.generated else None,
         chosen_using(contrast, arms) if contrast else [],
         dose_families(arms, outcome.metric),
+        next((clinic for clinic in outcome.clinics if clinic.classifier == classifier), None),
     )
 
 

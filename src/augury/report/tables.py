@@ -82,6 +82,7 @@ def budget_columns() -> list[Column]:
     return [
         Column("steps", "steps", lambda arm: arm.steps, whole),
         Column("batch", "images per step", lambda arm: arm.batch, whole),
+        Column("trials", "trials", lambda arm: arm.trials, whole),
         Column("real_exposures", "real images shown", lambda arm: arm.real_exposures, whole),
         Column("added", "images added", lambda arm: arm.added, whole),
         Column("dose", "added per real image", lambda arm: arm.dose, _two),
@@ -102,6 +103,11 @@ def score_columns(outcome: Outcome, arms: Sequence[ArmResult]) -> list[Column]:
         Column("external", f"{outcome.metric_label}, left-out images", lambda arm: arm.external, plain),
     ]
     return columns + [column for column in extra if any(column.read(arm) is not None for arm in arms)]
+
+
+def calibration_columns() -> dict[str, Column]:
+    """Return the columns that recalibration changes, by key."""
+    return {key: _score(key, metric_label(key)) for key in ("log_loss", "brier", "ece", "balanced_accuracy")}
 
 
 def _score(key: str, heading: str) -> Column:

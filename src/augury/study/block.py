@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from augury.images import ImageSet
-from augury.metrics.classification import METRICS, primary_metric
+from augury.metrics.classification import METRICS, choice_losses
 from augury.splits import fold_ratio
 from augury.statistics import Bootstrap, Interval, nadeau_bengio, one_standard_error, two_level_bootstrap
+from augury.study.layout import Laid
 from augury.study.steps import Part
 from augury.study.study import REAL, ArmPlan, Cell, Study, arm_plans
 from augury.study.table import ScoredCell
@@ -30,10 +32,21 @@ class Block:
     scored: tuple[ScoredCell, ...]
     planned: tuple[Cell, ...]
 
+    @classmethod
+    def of(cls, laid: Laid, scored: Sequence[ScoredCell], classifier: str) -> Self:
+        """Return one classifier's part of a study."""
+        return cls(
+            laid.study,
+            laid.images,
+            classifier,
+            tuple(item for item in scored if item.cell.classifier == classifier),
+            tuple(cell for cell in laid.cells if cell.classifier == classifier),
+        )
+
     @cached_property
     def metric(self) -> str:
         """Return the key of the primary metric."""
-        return self.study.metric if self.study.metric != "auto" else primary_metric(len(self.images.classes))
+        return self.study.primary_metric(len(self.images.classes))
 
     @cached_property
     def by_arm(self) -> dict[str, dict[Unit, list[ScoredCell]]]:
@@ -55,8 +68,13 @@ class Block:
 
     @cached_property
     def rows(self) -> tuple[ArmPlan, ...]:
-        """Return the arms that take part in the choice: those of the study, without the gate's twins."""
+        """Return the arms of the study, without the gate's twins."""
         return arm_plans(self.study)
+
+    @cached_property
+    def rivals(self) -> tuple[ArmPlan, ...]:
+        """Return the arms of one budget, which are chosen from; a longer training is shown beside them."""
+        return tuple(arm for arm in self.rows if arm.chosen_from)
 
     def values(self, arm: str, of: Callable[[ScoredCell], float]) -> dict[Unit, float]:
         """Return a value per split: the mean over inner folds."""
@@ -68,7 +86,7 @@ class Block:
 
     def complete_units(self) -> list[Unit]:
         """Return the splits in which every arm has a result; an arm that has none at all does not take part."""
-        units = [set(self.by_arm[arm.name]) for arm in self.rows if arm.name in self.by_arm]
+        units = [set(self.by_arm[arm.name]) for arm in self.rivals if arm.name in self.by_arm]
         return sorted(set.intersection(*units)) if units else []
 
     def choose(self, arms: Sequence[ArmPlan]) -> dict[Unit, str]:
@@ -78,26 +96,31 @@ class Block:
 
     def _choose_in(self, unit: Unit, arms: Sequence[ArmPlan]) -> str:
         cells = [self.by_arm[arm.name][unit] for arm in arms]
-        losses = np.stack([np.concatenate([item.inner_losses for item in row]) for row in cells])
+        losses = np.stack([self._inner_losses(row) for row in cells])
         amounts = [float(np.mean([sum(item.cell.counts) for item in row])) for row in cells]
         names = self.images.group_names
         groups = [names[i] for item in cells[0] for i in item.cell.split.val]
         return arms[one_standard_error(losses, amounts, groups)].name
 
+    def _inner_losses(self, row: Sequence[ScoredCell]) -> np.ndarray:
+        labels, probabilities = ([getattr(item, of)["val"] for item in row] for of in ("labels", "probabilities"))
+        even = METRICS[self.metric].even
+        return choice_losses(np.concatenate(labels), np.concatenate(probabilities), even=even)
+
     @cached_property
     def using(self) -> dict[Unit, str]:
         """Return the chosen arm with generated images of each split."""
-        return self.choose([arm for arm in self.rows if arm.uses_generated])
+        return self.choose([arm for arm in self.rivals if arm.uses_generated])
 
     @cached_property
     def without(self) -> dict[Unit, str]:
         """Return the chosen arm without generated images of each split."""
-        return self.choose([arm for arm in self.rows if not arm.uses_generated])
+        return self.choose([arm for arm in self.rivals if not arm.uses_generated])
 
     @cached_property
     def either(self) -> dict[Unit, str]:
         """Return the chosen arm of each split when all arms may be chosen."""
-        return self.choose(self.rows)
+        return self.choose(self.rivals)
 
     def of_choice(self, choice: dict[Unit, str]) -> dict[Unit, float]:
         """Return the primary metric of a choice, per split."""
@@ -107,6 +130,21 @@ class Block:
         """Return the Nadeau–Bengio interval of a - b over the splits that both have; None with fewer than two."""
         common = sorted(set(a) & set(b))
         return nadeau_bengio([a[u] - b[u] for u in common], self.ratio) if len(common) > 1 else None
+
+    def change(self, a: dict[Unit, float], b: dict[Unit, float]) -> Interval | None:
+        """Return the interval of a - b; retrainings on one given test part have a mean, and no interval."""
+        if not self.given:
+            return self.compare(a, b)
+        common = sorted(set(a) & set(b))
+        mean = float(np.mean([a[u] - b[u] for u in common])) if common else np.nan
+        return Interval(mean, np.nan, np.nan, np.nan, np.nan, len(common), np.nan)
+
+    def passes(self, arm: str) -> list[list[ScoredCell]]:
+        """Return the cells of each pass over the scored images: of one repeat, or training, and one inner fold."""
+        found: dict[Unit, list[ScoredCell]] = {}
+        for item in (item for unit in sorted(self.by_arm.get(arm, {})) for item in self.by_arm[arm][unit]):
+            found.setdefault((item.cell.split.repeat, item.cell.split.inner), []).append(item)
+        return list(found.values())
 
     def beside_real(self, arm: str) -> Interval | None:
         """Return an arm's difference to real images only."""

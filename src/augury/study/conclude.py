@@ -16,6 +16,7 @@ from augury.metrics.classification import METRICS
 from augury.settings import Recipe
 from augury.splits import fold_ratio
 from augury.study.block import Block
+from augury.study.clinic import clinic
 from augury.study.contrast import contrast, gates
 from augury.study.engine import Ran
 from augury.study.layout import Laid
@@ -36,7 +37,7 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
         StepDiedError: If no split has what a verdict needs.
     """
     study = laid.study
-    blocks = [_block(laid, scored, named.name) for named in study.classifiers]
+    blocks = [Block.of(laid, scored, named.name) for named in study.classifiers]
     checks = gates(blocks[0])
     arms = tuple(row for block in blocks for row in arm_results(block))
     contrasts = [contrast(block, checks if block is blocks[0] else gates(block)) for block in blocks]
@@ -64,6 +65,7 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
         settings=dump_study(study.replace(data=study.data.replace(source=Path(study.data.source).name))),
         notes=nothing_learned(arms, blocks[0].metric, len(laid.images.classes)),
         environment=environment(device, study.threads),
+        clinics=tuple(found for found in map(clinic, blocks) if found is not None),
     )
 
 
@@ -82,18 +84,8 @@ def nothing_learned(arms: Sequence[ArmResult], metric: str, classes: int) -> tup
 def _too_little(ran: Ran, planned: int, scored: int) -> str:
     first = f" First failure: {ran.failures[0].step.title}: {ran.failures[0].reason}" if ran.failures else ""
     return (
-        f"a verdict needs at least 2 splits with every arm and at least one arm with generated images. "
+        f"a verdict needs at least 2 splits with every arm, and an arm beside real images only. "
         f"Got {scored} of {planned} cells: run the study to its end, or add an arm.{first}"
-    )
-
-
-def _block(laid: Laid, scored: Sequence[ScoredCell], name: str) -> Block:
-    return Block(
-        laid.study,
-        laid.images,
-        name,
-        tuple(item for item in scored if item.cell.classifier == name),
-        tuple(cell for cell in laid.cells if cell.classifier == name),
     )
 
 
@@ -165,8 +157,18 @@ def _budget(study: Study) -> str:
     parts = []
     for named in study.classifiers:
         steps, batch = getattr(named.recipe, "steps", "?"), getattr(named.recipe, "batch", "?")
-        parts.append(f"{named.name}, every arm: {steps} steps x {batch} images")
-    return "; ".join(parts) + "; settings fixed beforehand, no tuning"
+        given = "as published, by epochs" if getattr(named.recipe, "published", False) else f"{steps} steps"
+        parts.append(f"{named.name}, every arm: {given} x {batch} images")
+    return "; ".join(parts) + f", {_tuning(study)}"
+
+
+def _tuning(study: Study) -> str:
+    if not study.tune.trials:
+        return "settings fixed beforehand, no tuning"
+    trials = len(study.tune.candidates(study.seed))
+    names = ", ".join(name for name, _ in study.tune.grid)
+    how = "each arm tuned by a search of its own" if study.tune.per_arm else "tuned once on real images"
+    return f"{how} with {trials} {'trial' if trials == 1 else 'trials'} per outer split ({names})"
 
 
 def _failures(planned: Sequence[Cell], ran: Ran) -> tuple[Failure, ...]:

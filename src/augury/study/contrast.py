@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,10 +12,11 @@ from augury.classifiers.base import GENERATOR_SEES_TEST, TWINS_LEFT_IN
 from augury.metrics.classification import METRICS
 from augury.splits import smallest_class_groups
 from augury.statistics import Bootstrap, copycat_gate
-from augury.study.block import ROW_DRAWS, Block, share_of
+from augury.study.block import ROW_DRAWS, Block, Unit, share_of
 from augury.study.outcome import Contrast, Gate
-from augury.study.study import IMBALANCED, ArmPlan, Cell, twin_name
-from augury.verdict import Evidence, decide
+from augury.study.study import IMBALANCED, MORE_STEPS, REAL, ArmPlan, Cell, twin_name
+from augury.study.table import ScoredCell
+from augury.verdict import PLAIN, RIVAL, Evidence, decide
 
 FEWEST_SPLITS = 5  # with fewer a t distribution gates by chance
 FEW_GROUPS = 10  # PROTOCOL 1.2: with fewer in the rarest class there is no verdict
@@ -23,14 +25,21 @@ FLAW_REASONS = {
     GENERATOR_SEES_TEST: "the generators were trained on the test images too (declared)",
     "groups_ignored": "images of one group may stand on both sides of a split (declared)",
     "given_split_as_is": "known duplicates across the given parts were left in (declared)",
+    MORE_STEPS: "training was as published: more images got more steps, and the best epoch counts (declared)",
     "no_rebalancing_control": "no arm rebalances the classes without new images (declared)",
 }
 
 
 def contrast(block: Block, gates: Sequence[Gate]) -> Contrast | None:
-    """Draw the primary contrast of one classifier; None when no split has all its cells, or none uses a generator."""
+    """Draw the primary contrast of one classifier; None when no split has all its cells.
+
+    A study without generated images compares its chosen arm with real images only.
+    """
+    generated = any(arm.uses_generated for arm in block.rivals)
     using, without, either = block.using, block.without, block.either
-    if not using or not without:
+    if not generated:
+        using, without = without, dict.fromkeys(without, REAL)
+    if not using or not without or len(block.rivals) < 2:
         return None
     a, b, c = (block.of_choice(choice) for choice in (using, without, either))
     units = sorted(using)
@@ -39,7 +48,9 @@ def contrast(block: Block, gates: Sequence[Gate]) -> Contrast | None:
     bootstrap = block.bootstrap(using, without, "test") if given else None
     if bootstrap is None and len(units) < 2:
         return None
-    evidence = _evidence(block, differences, bootstrap, gates)
+    evidence = replace(_evidence(block, differences, bootstrap, gates), same_predictions=_same(block, using, without))
+    if not generated:
+        evidence = replace(evidence, one=RIVAL, other=PLAIN)
     scarce = any(item.cell.split.rest for item in block.scored)
     return Contrast(
         classifier=block.classifier,
@@ -54,6 +65,7 @@ def contrast(block: Block, gates: Sequence[Gate]) -> Contrast | None:
         pipeline_share=share_of([name in _generated(block) for name in either.values()]),
         verdict=decide(evidence),
         external=block.bootstrap(using, without, "rest", draws=ROW_DRAWS) if scarce else None,
+        generated=generated,
     )
 
 
@@ -74,20 +86,17 @@ def _evidence(
         ratio=block.ratio,
         rope=block.study.rope,
         groups=groups,
-        same_predictions=_same_predictions(block),
         external=bootstrap,
         exploratory=_exploratory(block, sorted(used)),
         withheld=tuple(withheld),
     )
 
 
-def _same_predictions(block: Block) -> bool:
+def _same(block: Block, using: dict[Unit, str], without: dict[Unit, str]) -> bool:
     return all(
         np.array_equal(first.probabilities["test"], second.probabilities["test"])
-        for unit in block.using
-        for first, second in zip(
-            block.by_arm[block.using[unit]][unit], block.by_arm[block.without[unit]][unit], strict=True
-        )
+        for unit in using
+        for first, second in zip(block.by_arm[using[unit]][unit], block.by_arm[without[unit]][unit], strict=True)
     )
 
 
@@ -113,7 +122,37 @@ def gates(block: Block) -> tuple[Gate, ...]:
         if leak
         else Gate("no image scored that was seen in training", None, "not checked: the flaw is declared"),
     ]
-    return (*rows, _rebalancing(block), *(_copycat(block, arm) for arm in block.rows if arm.copies))
+    return (*rows, _budget(block), _rebalancing(block), *(_copycat(block, arm) for arm in block.rows if arm.copies))
+
+
+def _budget(block: Block) -> Gate:
+    """Check on the records of what was trained that all arms had one budget (PROTOCOL, Decisions 4)."""
+    name = "one budget for every arm"
+    if MORE_STEPS in block.study.flaws:
+        return Gate(name, None, "not checked: the flaw is declared")
+    items = [item for item in block.scored if item.cell.arm.chosen_from]
+    if not items:
+        return Gate(name, None, "not checked: no cell has a result")
+    budgets = {(item.exposure.steps, item.exposure.batch, item.trials) for item in items}
+    if len(budgets) > 1:
+        listed = ", ".join(f"{steps} x {batch} after {trials} trials" for steps, batch, trials in sorted(budgets))
+        return Gate(name, False, f"the arms were trained on different budgets (steps x images): {listed}")
+    odd = next((item for item in items if not _as_declared(item)), None)
+    if odd is not None:
+        return Gate(name, False, f"{odd.cell.arm.name!r} was shown another number of real images than declared")
+    steps, batch, trials = budgets.pop()
+    return Gate(name, True, f"{steps} steps x {batch} images after {trials} trials in all {len(items)} records")
+
+
+def _as_declared(item: ScoredCell) -> bool:
+    """Tell whether a training was shown as many real images as its amounts and its share per batch say."""
+    cell, record = item.cell, item.exposure
+    use = getattr(cell.fit.classifier, "synthetic", None)
+    if use is None:
+        return True
+    share = use.mean_share(cell.real_counts, cell.counts)
+    declared = (1 - share) * record.steps * record.batch
+    return bool(abs(record.real_exposures - declared) <= record.batch)
 
 
 def _rebalancing(block: Block) -> Gate:
@@ -131,7 +170,10 @@ def _rebalancing(block: Block) -> Gate:
 
 
 def _evens_out(cell: Cell) -> bool:
-    if getattr(cell.fit.classifier, "sampling", "natural") != "natural":
+    recipe = cell.fit.classifier
+    if getattr(recipe, "sampling", "natural") != "natural" or cell.arm.recalibrate == "even":
+        return True
+    if getattr(getattr(recipe, "loss", None), "evens_out", False):
         return True
     both = [real + added for real, added in zip(cell.real_counts, cell.counts, strict=True)]
     return max(both) * min(cell.real_counts) < max(cell.real_counts) * min(both)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from augury.classifiers.features import FeatureBank, FeatureMaker
 from augury.errors import SettingsError
 from augury.images import ImageSet
 from augury.study.layout import Laid
-from augury.study.steps import DrawImages, FitClassifier, FitGenerator, Step
+from augury.study.steps import CHUNK, DrawImages, Features, FitClassifier, FitGenerator, Step
 from augury.study.study import Study
 from augury.training import Run, torch_threads
 
 PROBE_STEPS = 8
 WARM_UP_STEPS = 3
+PROBE_IMAGES = 4
 START_SECONDS = 6.0  # a process imports torch
 FEWEST_REPEATS = 2
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -58,11 +60,30 @@ class Stopwatch:
             if done >= WARM_UP_STEPS + PROBE_STEPS:
                 raise _Clock
 
+        run = Run(seed=0, device=self.device, on_step=on_step, features=self._stand_in(recipe))
         start = time.perf_counter()
-        self._fit(recipe, Run(seed=0, device=self.device, on_step=on_step))
+        self._fit(recipe, run)
         if len(times) <= WARM_UP_STEPS:
             return time.perf_counter() - start
         return (times[-1] - times[WARM_UP_STEPS - 1]) / (len(times) - WARM_UP_STEPS) * steps
+
+    def _stand_in(self, recipe: Any) -> FeatureBank | None:
+        """Return features of the right shape, if a recipe is trained on features: those of one image for all."""
+        maker: FeatureMaker | None = recipe.feature_maker() if hasattr(recipe, "feature_maker") else None
+        if maker is None:
+            return None
+        one = maker.compute(self.images.take([0]), self.device)
+        return replace(one, rows=one.rows.repeat(len(self.images), 0), digests=self.images.digests)
+
+    def per_image(self, maker: FeatureMaker) -> float:
+        """Return the time that the features of one image take."""
+        if maker not in self.known:
+            few = self.images.take(range(min(PROBE_IMAGES, len(self.images))))
+            maker.compute(few.take([0]), self.device)
+            start = time.perf_counter()
+            maker.compute(few, self.device)
+            self.known[maker] = (time.perf_counter() - start) / len(few)
+        return self.known[maker]
 
     def _fit(self, recipe: Any, run: Run) -> None:
         fit: Callable[..., Any] = recipe.fit
@@ -70,7 +91,7 @@ class Stopwatch:
             if hasattr(recipe, "control"):
                 fit(self.images, run)
             else:
-                fit(self.images, None, run)
+                fit(self.images, self.images, run)  # validation images are looked at by 'published' alone
         except _Clock:
             return
 
@@ -80,12 +101,14 @@ def estimate(laid: Laid, *, jobs: int, device: str) -> Estimate:
     watch = Stopwatch(laid.images.take(laid.cells[0].split.train), device)
     missing = laid.plan().steps
     with torch_threads(laid.study.threads):
-        seconds = sum(_seconds(step, watch) for step in missing)
+        seconds = sum(_seconds(step, watch, len(laid.images)) for step in missing)
     return Estimate(START_SECONDS * bool(missing) + seconds / jobs, len(missing))
 
 
-def _seconds(step: Step, watch: Stopwatch) -> float:
+def _seconds(step: Step, watch: Stopwatch, images: int) -> float:
     overhead = 0.01  # writing and reading one result
+    if isinstance(step, Features):
+        return overhead + watch.per_image(step.maker) * (CHUNK if isinstance(step.images, DrawImages) else images)
     if isinstance(step, FitGenerator):
         return overhead + watch.seconds(step.generator)
     if isinstance(step, FitClassifier):

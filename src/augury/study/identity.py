@@ -39,7 +39,7 @@ def structure(value: Any) -> list[Any]:
     if isinstance(value, Keyed):
         return ["step", value.key]
     if isinstance(value, Recipe):
-        fields = [[name, structure(item)] for name, item in sorted(value.settings().items())]
+        fields = [[name, structure(item)] for name, item in sorted(value.identity().items())]
         return ["recipe", getattr(value, "kind", type(value).__name__), value.version, fields]
     if type(value) is tuple:
         return ["tuple", [structure(item) for item in value]]

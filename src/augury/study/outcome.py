@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from augury.metrics.calibration import ReliabilityBin
+from augury.one_test_set import AurocDifference, McNemar, PatientBootstrap
 from augury.statistics import Bootstrap, Interval
 from augury.verdict import Verdict
 
@@ -15,7 +17,8 @@ class ClassResult:
     """One class in one arm: means over the splits.
 
     `recall_change` is the recall's difference to real images only, with its Nadeau–Bengio interval; None for
-    that arm itself.
+    that arm itself. `recall_interval` is Wilson's 95 % interval of the recall, each image counted once, however often
+    it was predicted; None without an image.
     """
 
     name: str
@@ -24,6 +27,7 @@ class ClassResult:
     f1: float
     support: int
     recall_change: Interval | None
+    recall_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,10 @@ class ArmResult:
         added: Synthetic images in the training set, mean over splits.
         dose: Synthetic images per real one.
         share: Share of synthetic images per batch.
-        steps: Optimiser steps per fit.
-        batch: Images per step.
-        real_exposures: Real images shown per fit, repeats counted.
+        steps: Optimiser steps per fit, as recorded.
+        batch: Images per step, as recorded.
+        trials: Trials that found its settings.
+        real_exposures: Real images shown per fit, repeats counted, as recorded.
         splits: Splits scored.
         failed: Splits without a result.
         scores: Metric key -> mean over splits; NaN where undefined.
@@ -53,6 +58,7 @@ class ArmResult:
         sensitivity: Of the named positive class; None when none is named.
         specificity: Likewise.
         external: Mean primary metric on the images a scarce subset left out; None without them.
+        sensitivity_row: Whether it has another budget: it is shown beside the others and never chosen.
     """
 
     classifier: str
@@ -63,8 +69,8 @@ class ArmResult:
     added: float
     dose: float
     share: float
-    steps: int
-    batch: int
+    steps: float
+    batch: float
     real_exposures: float
     splits: int
     failed: int
@@ -77,6 +83,8 @@ class ArmResult:
     sensitivity: float | None = None
     specificity: float | None = None
     external: float | None = None
+    trials: float = 0
+    sensitivity_row: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,7 @@ class Contrast:
     pipeline_share: float
     verdict: Verdict
     external: Bootstrap | None = None  # second endpoint: the images that a scarce subset left out
+    generated: bool = True  # False: a study without generated images, its chosen arm against real images only
 
 
 @dataclass(frozen=True)
@@ -171,6 +180,107 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Operating:
+    """What a threshold from the inner part gives on the test part: means over splits.
+
+    `target` is the specificity aimed at; `change` the difference in sensitivity to real images only, None for that arm.
+    """
+
+    target: float
+    sensitivity: float
+    specificity: float
+    change: Interval | None
+
+
+@dataclass(frozen=True)
+class ClinicArm:
+    """One arm as a clinician would ask about it.
+
+    Attributes:
+        arm: Its name.
+        points: Operating points of the positive class; empty when none is named.
+        average_precision: Of the positive class, mean over splits; None when none is named.
+        recalibrated: log_loss, brier and ece after recalibration (temperature and class shifts, fitted on the inner
+            part), mean over splits; what they were before stands in `ArmResult.scores`.
+        even_balanced_accuracy: Balanced accuracy once the classes are weighed alike, fitted on the inner part.
+        reliability: Bins of the highest probability, every scored image of the first repeat once.
+        reliability_recalibrated: Likewise, after recalibration.
+    """
+
+    arm: str
+    points: tuple[Operating, ...]
+    average_precision: float | None
+    recalibrated: dict[str, float]
+    even_balanced_accuracy: float
+    reliability: tuple[ReliabilityBin, ...]
+    reliability_recalibrated: tuple[ReliabilityBin, ...]
+
+
+@dataclass(frozen=True)
+class OneTestSet:
+    """Two arms on one test set, probabilities averaged over trainings: what chance in its patients does.
+
+    Attributes:
+        part: `test` (a given test part) or `rest` (what a scarce subset left out).
+        images: Images of the part.
+        groups: Their groups.
+        one: The arm chosen most often.
+        other: The arm that it is compared with; the same one where nothing else was chosen.
+        one_score: Primary metric.
+        other_score: Likewise.
+        auroc: DeLong's comparison, one minus other; two classes only.
+        mcnemar: The images that only one of them got right.
+        bootstrap: Difference in the primary metric with its BCa interval over groups.
+        reasons: Why something of this is missing.
+    """
+
+    part: str
+    images: int
+    groups: int
+    one: str
+    other: str
+    one_score: float
+    other_score: float
+    auroc: AurocDifference | None = None
+    mcnemar: McNemar | None = None
+    bootstrap: PatientBootstrap | None = None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """The scored images with one value of a further column; `scores` hold one value per arm, None if undefined."""
+
+    value: str
+    images: int
+    groups: int
+    scores: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Subgroups:
+    """The primary metric of some arms in the subgroups of one further column."""
+
+    column: str
+    arms: tuple[str, ...]
+    rows: tuple[Subgroup, ...]
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """What a clinician asks of one classifier, for real images only and the arms chosen most often.
+
+    `prevalence` is the share of the positive class in the test parts; None when none is named.
+    """
+
+    classifier: str
+    arms: tuple[ClinicArm, ...]
+    prevalence: float | None = None
+    test_sets: tuple[OneTestSet, ...] = ()
+    subgroups: tuple[Subgroups, ...] = ()
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A finished study.
 
@@ -197,6 +307,7 @@ class Outcome:
     settings: str  # the resolved study, TOML
     environment: dict[str, str]
     notes: tuple[str, ...] = ()
+    clinics: tuple[Clinic, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from augury.augment import Augment
-from augury.classifiers import SmallCNNClassifier
+from augury.classifiers import Classifier, SmallCNNClassifier, classifier_from
 from augury.errors import SettingsError
 from augury.generators import CVAE, Blend, Repeat
 from augury.images import ImageSet
 from augury.policies import Balance, Policy, Ratio
 from augury.splits import SplitPlan, suggested_folds
-from augury.study.study import IMBALANCED, REAL, Arm, DataSettings, NamedClassifier, NamedGenerator, Study
+from augury.study.study import IMBALANCED, REAL, Arm, DataSettings, NamedClassifier, NamedGenerator, Study, Tuning
 
 Preset = Literal["quick", "standard", "thorough"]
 PRESETS: dict[str, str] = {
@@ -20,6 +20,7 @@ PRESETS: dict[str, str] = {
     "standard": "5 folds, 5 times",
     "thorough": "10 folds, 3 times, three inner folds",
 }
+GRID = (("rate", (3e-4, 1e-3, 3e-3, 1e-2)), ("weight_decay", (0.0, 0.01, 0.05, 0.2)))  # for every kind of network
 SAFE = ("shift", "rotate", "crop")
 MILD = {"shift": 0.08, "rotate": 10.0, "crop": 0.85}  # small enough for digits and anatomy alike
 
@@ -56,10 +57,11 @@ def toy() -> Study:
 def for_images(
     data: DataSettings,
     images: ImageSet,
+    recipe: Classifier | None = None,
     *,
     preset: Preset = "standard",
     split: Literal["folds", "given"] = "folds",
-    steps: int | None = None,
+    trials: int = 0,
     seed: int = 0,
 ) -> Study:
     """Return the study that `augury try` runs on someone's own images.
@@ -67,9 +69,10 @@ def for_images(
     Args:
         data: Where the images are, and what may be done to them.
         images: The images, read once to know their classes.
+        recipe: The classifier; default `small_cnn`.
         preset: How long and how sure.
         split: `folds`, or `given` for the parts that the data came with.
-        steps: Optimiser steps of the classifier; default 300, and 150 for `quick`.
+        trials: Trials per split that tune rate and weight decay; `thorough` makes them for every arm.
         seed: Seed of everything.
 
     Raises:
@@ -87,8 +90,9 @@ def for_images(
         exploratory=quick,
         data=data,
         split=_plan(preset, split, images),
+        tune=Tuning(trials=trials, grid=GRID if trials else (), per_arm=bool(trials) and preset == "thorough"),
         generators=generators(CVAE(steps=500 if quick else 1500)),
-        classifiers=(classifier(SmallCNNClassifier(steps=steps or (150 if quick else 300))),),
+        classifiers=(classifier(recipe or named_classifier("small_cnn", halved=quick)),),
         arms=arms(data.safe, doses[:2] if quick else doses, balanced=balanced),
     )
 
@@ -106,7 +110,27 @@ def generators(cvae: CVAE) -> tuple[NamedGenerator, ...]:
     return tuple(NamedGenerator(name=recipe.kind, recipe=recipe) for recipe in (Repeat(), Blend(), cvae))
 
 
-def classifier(recipe: SmallCNNClassifier) -> NamedClassifier:
+def named_classifier(name: str, steps: int | None = None, *, halved: bool = False) -> Classifier:
+    """Return a classifier by its kind or, for a published network, by the network's name.
+
+    Args:
+        name: Such as `small_cnn` or `efficientnet_lite0`.
+        steps: Optimiser steps; default: its own.
+        halved: Whether it is given half of its own steps.
+
+    Raises:
+        SettingsError: If there is none of that name.
+
+    Example:
+        >>> named_classifier("lesion_cnn", halved=True).steps
+        825
+    """
+    recipe = classifier_from(name)
+    own: int = recipe.settings()["steps"]
+    return recipe.replace(steps=steps or (max(1, own // 2) if halved else own))
+
+
+def classifier(recipe: Classifier) -> NamedClassifier:
     """Return a classifier under its kind's name."""
     return NamedClassifier(name=recipe.kind, recipe=recipe)
 
@@ -114,18 +138,18 @@ def classifier(recipe: SmallCNNClassifier) -> NamedClassifier:
 def arms(safe: tuple[str, ...], doses: tuple[Policy, ...], *, balanced: bool) -> tuple[Arm, ...]:
     """Return the arms of a standard study.
 
-    Without generated images: real, class-balanced, classical, both, copies, blends. With them: every dose, plain and
-    with the same classical augmentation that the rivals have.
+    Without generated images: real, class-balanced, classical, both, a moved threshold, copies, blends. With them: every
+    dose, plain and with the same classical augmentation that the rivals have.
     """
     mild: tuple[tuple[str, Any], ...] = (("augment", classical(safe)),) if safe else ()
     evened = (("sampling", "balanced"),)
     control: Policy = Ratio(r=1.0) if balanced else Balance()
     rows = [Arm(name=REAL), Arm(name="balanced", classifier=evened), Arm(name="classical", classifier=mild)]
-    rows += [Arm(name="classical, balanced", classifier=mild + evened)]
+    rows += [Arm(name="classical, balanced", classifier=mild + evened), Arm(name="moved threshold", recalibrate="even")]
     rows += [Arm(name=name, generator=name, amounts=(control,)) for name in ("repeat", "blend")]
     rows += [Arm(name="cvae", generator="cvae", amounts=doses)]
     rows += [Arm(name="cvae, classical", generator="cvae", amounts=doses, classifier=mild)]
-    left_out = {"balanced", "classical, balanced"} if balanced else set()
+    left_out = {"balanced", "classical, balanced", "moved threshold"} if balanced else set()
     left_out |= set() if safe else {"classical", "classical, balanced", "cvae, classical"}
     return tuple(row for row in rows if row.name not in left_out)
 

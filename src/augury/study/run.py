@@ -20,6 +20,7 @@ from augury.study.study_file import dump_study
 from augury.training import choose_device
 
 if TYPE_CHECKING:  # statistics take a second to load, and every worker process loads this module
+    from augury.study.block import Block
     from augury.study.outcome import Outcome
     from augury.study.table import ScoredCell
 
@@ -32,6 +33,12 @@ class Finished:
     outcome: Outcome
     scored: tuple[ScoredCell, ...]
     ran: Ran = field(repr=False)
+
+    def block(self, classifier: str) -> Block:
+        """Return one classifier's scored cells: scores by arm and split, choices, comparisons."""
+        from augury.study.block import Block
+
+        return Block.of(self.laid, self.scored, classifier)
 
     def save(self, folder: Path) -> None:
         """Write `results.csv`, `scores.csv` and the resolved `study.toml`."""

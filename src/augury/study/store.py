@@ -36,6 +36,10 @@ class Store(Protocol):
         """Return where a step may keep checkpoints until it is done."""
         ...
 
+    def folder(self, step: Step) -> Path | None:
+        """Return where a finished step lies; None if it lies in memory."""
+        ...
+
     def check(self, step: Step) -> None:
         """Raise `StoreFullError` if a step that failed may have failed for want of room."""
         ...
@@ -63,6 +67,10 @@ class MemoryStore:
         """Return None: nothing outlives the process."""
         return
 
+    def folder(self, step: Step) -> None:
+        """Return None: it lies in memory."""
+        return
+
     def check(self, step: Step) -> None:
         """Memory that runs out says so itself."""
 
@@ -82,17 +90,18 @@ class FolderStore:
         self.partials = root / "partial"
         check_format(root)
 
-    def _folder(self, step: Step) -> Path:
+    def folder(self, step: Step) -> Path:
+        """Return where a finished step lies."""
         return self.root / type(step).__name__ / step.key
 
     def has(self, step: Step) -> bool:
         """Tell whether a step is done."""
-        return self._folder(step).is_dir()
+        return self.folder(step).is_dir()
 
     def get(self, step: Step) -> Any:
         """Return a finished step's value; recent ones come from memory."""
         if step.key not in self.recent:
-            self.recent[step.key] = step.load(self._folder(step), self.device)
+            self.recent[step.key] = step.load(self.folder(step), self.device)
             while len(self.recent) > KEPT_IN_MEMORY:
                 self.recent.popitem(last=False)
         self.recent.move_to_end(step.key)
@@ -105,7 +114,7 @@ class FolderStore:
             StoreFullError: If the store takes no more.
         """
         # the process id keeps a dying process of a killed run and its successor apart
-        fresh, home = self.partials / f"{step.key}.{os.getpid()}", self._folder(step)
+        fresh, home = self.partials / f"{step.key}.{os.getpid()}", self.folder(step)
         try:
             create(self.root)
             shutil.rmtree(fresh, ignore_errors=True)

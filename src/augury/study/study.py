@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_validator
 
-from augury.augment import FAMILIES
+from augury.augment import safe_families
 from augury.classifiers.base import GENERATOR_SEES_TEST, Classifier
 from augury.duplicates import Conflicts, Near
 from augury.generators.base import Generator
 from augury.images import ImageSet
-from augury.mixing import class_shares
+from augury.metrics.classification import METRICS, primary_metric
+from augury.mixing import Synthetic, class_shares
 from augury.policies import Nothing, Policy
 from augury.readers import ReadSettings
 from augury.seeds import seed_for
 from augury.settings import Recipe, by_name, nearest
 from augury.splits import Split, SplitPlan
-from augury.study.steps import CHUNK, DrawImages, FitClassifier, FitGenerator, MakeSplit, Part, Predict, ReadImages
+from augury.study.steps import (
+    CHUNK,
+    DrawImages,
+    Features,
+    FitClassifier,
+    FitGenerator,
+    MakeSplit,
+    Part,
+    Predict,
+    ReadImages,
+    Tune,
+)
 
 REAL = "real"
+LARGEST_GRID = 10_000  # combinations: all are listed before some are drawn
+Recalibrate = Literal["none", "temperature", "prior", "both", "even"]
 IMBALANCED = 1.25  # largest class over smallest, from which on balancing is worth an arm of its own
+MORE_STEPS = "more_steps_with_synthetic"
 FLAWS = (
     GENERATOR_SEES_TEST,
     "groups_ignored",
     "given_split_as_is",
     "no_rebalancing_control",
+    MORE_STEPS,
 )
+
+
+def _listed(names: Any) -> Any:
+    return (names,) if isinstance(names, str) else names
 
 
 class DataSettings(ReadSettings):
@@ -45,8 +68,9 @@ class DataSettings(ReadSettings):
     conflicting_duplicates: Conflicts = Field(
         default="set_aside", description="one picture under two labels: set_aside, or join into one group"
     )
-    safe: tuple[str, ...] = Field(
-        default=("shift", "rotate", "crop"), description="augmentations that cannot change a label here"
+    safe: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(safe_families)] = Field(
+        default=("shift", "rotate", "crop"),
+        description="augmentations that cannot change a label here, or a modality: chest, dermoscopy, ...",
     )
     positive: str = Field(default="", description="the class whose sensitivity is reported; two classes only")
 
@@ -69,6 +93,45 @@ class NamedClassifier(Recipe):
     recipe: SerializeAsAny[Classifier]
 
 
+class Tuning(Recipe):
+    """How some settings of the classifiers are found: trials on the inner part, the same number for every arm."""
+
+    kind: ClassVar[str] = "tune"
+    trials: int = Field(default=0, ge=0, le=1000, description="trials per outer split; 0: nothing is tuned")
+    grid: Annotated[tuple[tuple[str, tuple[Any, ...]], ...], AfterValidator(by_name)] = Field(
+        default=(), description="settings of the classifiers and the values to try"
+    )
+    per_arm: bool = Field(
+        default=False, description="a search for every arm; else one, on real images only, that all arms share"
+    )
+
+    @model_validator(mode="after")
+    def _something_to_try(self) -> Self:
+        if bool(self.trials) != bool(self.grid):
+            raise ValueError("[tune] needs both trials and a grid, such as grid = { rate = [0.0003, 0.001, 0.003] }.")
+        for name, values in self.grid:
+            if not values:
+                raise ValueError(f"[tune] grid has no value to try for {name!r}.")
+            if any(isinstance(value, dict) for value in values):
+                raise ValueError(f"[tune] grid tries tables for {name!r}, which has none.")
+        if math.prod(len(values) for _, values in self.grid) > LARGEST_GRID:
+            raise ValueError(f"[tune] grid has more than {LARGEST_GRID} combinations. List fewer values.")
+        return self
+
+    def candidates(self, seed: int) -> tuple[tuple[tuple[str, Any], ...], ...]:
+        """Return the settings of each trial: the whole grid if it is no larger, else a seeded sample without repeats.
+
+        Example:
+            >>> Tuning(trials=3, grid=(("rate", (0.001, 0.003)), ("dropout", (0.0, 0.5)))).candidates(seed=0)[0]
+            (('dropout', 0.0), ('rate', 0.001))
+        """
+        rows = [tuple(zip(dict(self.grid), values, strict=True)) for values in product(*dict(self.grid).values())]
+        if len(rows) <= self.trials:
+            return tuple(rows)
+        order = np.random.default_rng(seed).permutation(len(rows))[: self.trials]
+        return tuple(rows[i] for i in sorted(order.tolist()))
+
+
 class Arm(Recipe):
     """One way to train: which generator's images, how many, and what is changed in the classifier."""
 
@@ -77,6 +140,12 @@ class Arm(Recipe):
     amounts: tuple[SerializeAsAny[Policy], ...] = Field(default=(), description="policies, one arm each")
     classifier: Annotated[tuple[tuple[str, Any], ...], AfterValidator(by_name)] = Field(
         default=(), description="changed settings of the classifier"
+    )
+    recalibrate: Recalibrate = Field(
+        default="none", description="of the probabilities, on the inner part: temperature, prior, both, or even classes"
+    )
+    longer: float = Field(
+        default=1.0, gt=0, le=100, description="times the steps; other than 1: shown as a sensitivity row, never chosen"
     )
 
 
@@ -100,6 +169,7 @@ class Study(Recipe):
     exploratory: bool = Field(default=False, description="end in EXPLORATORY, whatever comes out")
     flaws: tuple[str, ...] = Field(default=(), description="declared flaws; each withholds the verdict")
     threads: int = Field(default=1, ge=1, le=256, description="threads per step, part of the result's identity")
+    tune: Tuning = Field(default=Tuning(), description="trials that find settings of the classifiers")
     data: DataSettings
     split: SplitPlan = Field(default=SplitPlan())
     generators: tuple[NamedGenerator, ...] = ()
@@ -111,9 +181,6 @@ class Study(Recipe):
         for flaw in self.flaws:
             if flaw not in FLAWS:
                 raise ValueError(f"there is no flaw {flaw!r}{nearest(flaw, list(FLAWS))}")
-        for family in self.data.safe:
-            if family not in FAMILIES:
-                raise ValueError(f"there is no augmentation {family!r}{nearest(family, list(FAMILIES))}")
         if not self.classifiers:
             raise ValueError("a study needs at least one [[classifiers]].")
         for named in (self.generators, self.classifiers, self.arms):
@@ -123,6 +190,10 @@ class Study(Recipe):
         if REAL not in [arm.name for arm in self.arms]:
             raise ValueError(f"the arm {REAL!r} (real images only) always runs: add [[arms]] with name = {REAL!r}.")
         return self
+
+    def primary_metric(self, classes: int) -> str:
+        """Return the key of the primary metric for K classes."""
+        return self.metric if self.metric != "auto" else primary_metric(classes)
 
     def _check_arm(self, arm: Arm) -> None:
         names = [named.name for named in self.generators]
@@ -134,22 +205,47 @@ class Study(Recipe):
         for label in labels:
             if labels.count(label) > 1:
                 raise ValueError(f"arm {arm.name!r} has the amount {label!r} twice: give each an arm of its own.")
-        if arm.name == REAL and (arm.generator is not None or arm.classifier):
+        if arm.name == REAL and arm != Arm(name=REAL):
             raise ValueError(f"the arm {REAL!r} is the plain classifier on real images: it has no further settings.")
         for name in ("steps", "batch"):
             if name in dict(arm.classifier):
                 raise ValueError(
-                    f"arm {arm.name!r} changes {name!r}: every arm has one budget, set in [[classifiers]]."
+                    f"arm {arm.name!r} changes {name!r}: every arm has one budget, set in [[classifiers]]. "
+                    "An arm with longer = 2.0 is shown beside them."
                 )
+        for name in sorted(set(dict(arm.classifier)) & set(dict(self.tune.grid))):
+            raise ValueError(f"arm {arm.name!r} changes {name!r}, which [tune] finds. Leave it out of one of them.")
         for classifier in self.classifiers:
             changed = classifier.recipe.replace(**dict(arm.classifier))
-            augment = getattr(changed, "augment", None)
-            unsafe = [name for name in augment.families() if name not in self.data.safe] if augment else []
-            if unsafe:
-                raise ValueError(
-                    f"arm {arm.name!r} augments by {unsafe[0]!r}, which [data] safe does not list "
-                    f"({', '.join(self.data.safe) or 'nothing'}). List it if it cannot change a label here."
-                )
+            for tried in (changed, *self._tried(changed)):
+                self._check_budget(classifier, tried)
+                self._check_safe(arm, tried)
+
+    def _tried(self, changed: Classifier) -> list[Classifier]:
+        """Return a classifier with the settings of each trial."""
+        candidates = [dict(candidate) for candidate in self.tune.candidates(self.seed)] if self.tune.trials else []
+        tried = [changed.replace(**candidate) for candidate in candidates]
+        if {"steps", "batch"} & set(dict(self.tune.grid)):
+            raise ValueError("[tune] finds no 'steps' and no 'batch': every arm has one budget.")
+        if any(each.feature_maker() != changed.feature_maker() for each in tried):
+            raise ValueError("[tune] finds settings of the head only where the network is frozen.")
+        return tried
+
+    def _check_budget(self, classifier: NamedClassifier, changed: Classifier) -> None:
+        if getattr(changed, "published", False) and MORE_STEPS not in self.flaws:
+            raise ValueError(
+                f"classifier {classifier.name!r} is trained as published: more images get more steps, and the best "
+                f"epoch counts. Declare flaws = [{MORE_STEPS!r}] (no verdict then), or leave 'published' out."
+            )
+
+    def _check_safe(self, arm: Arm, changed: Classifier) -> None:
+        augment = getattr(changed, "augment", None)
+        unsafe = [name for name in augment.families() if name not in self.data.safe] if augment else []
+        if unsafe:
+            raise ValueError(
+                f"arm {arm.name!r} augments by {unsafe[0]!r}, which [data] safe does not list "
+                f"({', '.join(self.data.safe) or 'nothing'}). List it if it cannot change a label here."
+            )
 
 
 def _unique(names: Sequence[str]) -> None:
@@ -168,6 +264,13 @@ class ArmPlan:
     generator: NamedGenerator | None
     policy: Policy
     overrides: tuple[tuple[str, Any], ...]
+    recalibrate: Recalibrate = "none"
+    longer: float = 1.0
+
+    @property
+    def chosen_from(self) -> bool:
+        """Tell whether it has the budget that all share, and may be chosen."""
+        return self.longer == 1.0
 
     @property
     def uses_generated(self) -> bool:
@@ -177,7 +280,8 @@ class ArmPlan:
     @property
     def copies(self) -> bool:
         """Tell whether it is a copycat: real images again, through a generator's path, nothing else changed."""
-        return self.generator is not None and self.generator.recipe.kind == "repeat" and not self.overrides
+        plain = not self.overrides and self.recalibrate == "none" and self.chosen_from
+        return self.generator is not None and self.generator.recipe.kind == "repeat" and plain
 
 
 @dataclass(frozen=True)
@@ -199,11 +303,10 @@ def arm_plans(study: Study) -> tuple[ArmPlan, ...]:
     rows = []
     for arm in sorted(study.arms, key=lambda arm: arm.name != REAL):
         if arm.generator is None:
-            rows.append(ArmPlan(arm.name, None, Nothing(), arm.classifier))
-        rows += [
-            ArmPlan(f"{arm.name} · {policy.label}", named[str(arm.generator)], policy, arm.classifier)
-            for policy in arm.amounts
-        ]
+            rows.append(ArmPlan(arm.name, None, Nothing(), arm.classifier, arm.recalibrate, arm.longer))
+        for policy in arm.amounts:
+            name, generator = f"{arm.name} · {policy.label}", named[str(arm.generator)]
+            rows.append(ArmPlan(name, generator, policy, arm.classifier, arm.recalibrate, arm.longer))
     return tuple(rows)
 
 
@@ -239,16 +342,38 @@ class _Block:
     def cell(self, arm: ArmPlan) -> Cell:
         real = self.real_counts()
         counts = arm.policy.counts(real, self.images.classes)
-        fit = FitClassifier(
-            split=self.made,
-            classifier=self.classifier.recipe.replace(**dict(arm.overrides)),
-            seed=self.seed("classifier"),
-            pool=self._pool(arm, counts),
-            counts=counts if any(counts) else (),
-        )
+        fit = self._fit(arm, counts)
         parts: tuple[Part, ...] = ("val", "test", "rest") if self.split.rest else ("val", "test")
         predictions = {part: Predict(fit, part, self.study.flaws) for part in parts}
         return Cell(self.classifier.name, arm, self.split, counts, real, fit, predictions)
+
+    def _fit(self, arm: ArmPlan, counts: tuple[int, ...]) -> FitClassifier:
+        recipe = self.classifier.recipe.replace(**dict(arm.overrides))
+        if not arm.chosen_from:
+            recipe = recipe.replace(steps=max(1, round(arm.longer * getattr(recipe, "steps", 1))))
+        fit = self._untuned(recipe, self._pool(arm, counts), counts)
+        if not self.study.tune.trials:
+            return fit
+        shared = self._untuned(self.classifier.recipe, (), ())
+        return replace(fit, tuned=self._tune(fit if self.study.tune.per_arm else shared))
+
+    def _untuned(self, recipe: Classifier, pool: tuple[DrawImages, ...], counts: tuple[int, ...]) -> FitClassifier:
+        maker = recipe.feature_maker()
+        sources: tuple[ReadImages | DrawImages, ...] = (self.made.images, *pool) if maker else ()
+        return FitClassifier(
+            split=self.made,
+            classifier=recipe,
+            seed=self.seed("classifier"),
+            pool=pool,
+            counts=counts if any(counts) else (),
+            features=tuple(Features(source, maker) for source in sources if maker),
+        )
+
+    def _tune(self, fit: FitClassifier) -> Tune:
+        candidates = self.study.tune.candidates(self.study.seed)
+        fits = [self._untuned(fit.classifier.replace(**dict(each)), fit.pool, fit.counts) for each in candidates]
+        even = METRICS[self.study.primary_metric(len(self.images.classes))].even
+        return Tune(self.made, candidates, even, tuple(Predict(each, "val", self.study.flaws) for each in fits))
 
     def _pool(self, arm: ArmPlan, counts: tuple[int, ...]) -> tuple[DrawImages, ...]:
         if arm.generator is None:
@@ -276,8 +401,8 @@ def _twins(study: Study, block: _Block) -> list[ArmPlan]:
 
 def _shown_as_often(block: _Block, arm: ArmPlan) -> tuple[tuple[str, Any], ...]:
     real = block.real_counts()
-    cap = getattr(block.classifier.recipe, "max_synthetic_share", 1.0)
-    shares = class_shares(real, arm.policy.counts(real, block.images.classes), cap)
+    use = getattr(block.classifier.recipe, "synthetic", Synthetic())
+    shares = class_shares(real, arm.policy.counts(real, block.images.classes), use)
     natural = class_shares(real, [0] * len(real))
     if max(abs(a - b) for a, b in zip(shares, natural, strict=True)) < 0.01:
         return ()  # the same step as the arm of real images only

@@ -10,17 +10,21 @@ from textwrap import shorten
 from typing import Any, TypeVar
 
 from augury.augment import Augment
-from augury.classifiers import CLASSIFIERS, Classifier
+from augury.classifiers import CLASSIFIERS, Classifier, classifier_from
 from augury.errors import SettingsError
 from augury.generators import GENERATORS, Generator
+from augury.losses import Loss
+from augury.mixing import Synthetic
+from augury.networks.backbones import is_backbone
 from augury.policies import policy_from
 from augury.readers import is_place
 from augury.settings import Recipe, lists, nearest, read_toml, to_toml, tuples
 from augury.splits import SplitPlan
-from augury.study.study import Arm, DataSettings, NamedClassifier, NamedGenerator, Study
+from augury.study.study import Arm, DataSettings, NamedClassifier, NamedGenerator, Study, Tuning
 
 Made = TypeVar("Made")
-TABLES = ("data", "split", "generators", "classifiers", "arms")
+TABLES = ("data", "split", "tune", "generators", "classifiers", "arms")
+NESTED: dict[str, type[Recipe]] = {"augment": Augment, "loss": Loss, "synthetic": Synthetic}  # tables within settings
 
 
 def load_study(path: str | Path, *, allow_plugins: bool = False) -> Study:
@@ -34,11 +38,27 @@ def load_study(path: str | Path, *, allow_plugins: bool = False) -> Study:
         SettingsError: If the file is missing, or a setting is unknown, wrong or missing. The message says where.
     """
     path = Path(path)
-    study = study_from(read_toml(path), allow_plugins=allow_plugins)
+    table = read_toml(path)
+    _weights_from(table, path.parent)
+    study = study_from(table, allow_plugins=allow_plugins)
     source = study.data.source
     if not is_place(source) or Path(source).is_absolute():
         return study
     return study.replace(data=study.data.replace(source=str((path.parent / source).resolve())))
+
+
+def _weights_from(table: dict[str, Any], folder: Path) -> None:
+    """Make files of weights absolute: they are meant from the study file's folder."""
+    rows = [row for name in ("classifiers", "arms") for row in _rows(table.get(name)) if isinstance(row, dict)]
+    rows += [row["classifier"] for row in rows if isinstance(row.get("classifier"), dict)]
+    for row in rows:
+        weights = row.get("weights")
+        if isinstance(weights, str) and weights.startswith("file:"):
+            row["weights"] = f"file:{(folder / weights.removeprefix('file:')).absolute()}"
+
+
+def _rows(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def study_from(table: dict[str, Any], *, allow_plugins: bool = False) -> Study:
@@ -54,6 +74,7 @@ def study_from(table: dict[str, Any], *, allow_plugins: bool = False) -> Study:
         **plain,
         data=_at("[data]", lambda: DataSettings(**_data(_table(table, "data")))),
         split=_at("[split]", lambda: SplitPlan(**_pairs(_table(table, "split"), "keep"))),
+        tune=_at("[tune]", lambda: Tuning(**_tune(_table(table, "tune")))),
         generators=generators,
         classifiers=classifiers,
         arms=_each(table, "arms", _arm),
@@ -91,15 +112,25 @@ def _pairs(table: dict[str, Any], name: str) -> dict[str, Any]:
     return {**table, name: tuple(sorted(value.items())) if isinstance(value, dict) else value}
 
 
+def _tune(table: dict[str, Any]) -> dict[str, Any]:
+    grid = table.get("grid", {})
+    if not isinstance(grid, dict) or not all(isinstance(values, list) for values in grid.values()):
+        raise SettingsError(f"grid is a table of lists, such as {{ rate = [0.001, 0.003] }}. Got {grid!r}.")
+    tried = {name: [_nested(name, value) for value in values] for name, values in grid.items()}
+    return _pairs({**table, "grid": tried}, "grid")
+
+
 def _arm(row: dict[str, Any]) -> Arm:
     amounts = row.get("amounts", [])
     if not isinstance(amounts, list):
         raise SettingsError(f"amounts is a list, such as ['balance', 'ratio 1']. Got {amounts!r}.")
-    changed = dict(_table(row, "classifier"))
-    if isinstance(changed.get("augment"), dict):
-        changed["augment"] = Augment(**changed["augment"])
+    changed = {name: _nested(name, value) for name, value in _table(row, "classifier").items()}
     policies = tuple(policy_from(amount) for amount in amounts)
     return Arm(**{**row, "amounts": policies, "classifier": tuple(sorted(changed.items()))})
+
+
+def _nested(name: str, value: Any) -> Any:
+    return NESTED[name](**value) if name in NESTED and isinstance(value, dict) else value
 
 
 def _generator(row: dict[str, Any], allow_plugins: bool) -> NamedGenerator:
@@ -109,6 +140,8 @@ def _generator(row: dict[str, Any], allow_plugins: bool) -> NamedGenerator:
 
 def _classifier(row: dict[str, Any], allow_plugins: bool) -> NamedClassifier:
     kind, name, settings = _named(row)
+    if ":" not in kind or is_backbone(kind):
+        return NamedClassifier(name=name, recipe=classifier_from(kind, **settings))
     return NamedClassifier(name=name, recipe=_recipe(kind, CLASSIFIERS, Classifier, allow_plugins)(**settings))  # type: ignore[type-abstract]
 
 
@@ -149,6 +182,7 @@ def dump_study(study: Study) -> str:
     body = {
         "data": _tables({**study.data.settings(), "columns": dict(study.data.columns)}),
         "split": _tables({**study.split.settings(), "keep": dict(study.split.keep)}),
+        "tune": {**study.tune.settings(), "grid": {name: list(map(_bare, each)) for name, each in study.tune.grid}},
         "generators": [_entry(named.name, named.recipe) for named in study.generators],
         "classifiers": [_entry(named.name, named.recipe) for named in study.classifiers],
         "arms": [_arm_entry(arm) for arm in study.arms],
@@ -182,6 +216,8 @@ def _arm_entry(arm: Arm) -> dict[str, Any]:
         entry["amounts"] = [_amount(lists(policy)) for policy in arm.amounts]
     if arm.classifier:
         entry["classifier"] = {name: _bare(value) for name, value in arm.classifier}
+    changed = {name: getattr(arm, name) for name in ("recalibrate", "longer")}
+    entry |= {name: value for name, value in changed.items() if value != Arm.model_fields[name].default}
     return entry
 
 

@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from augury.metrics.classification import METRICS, sensitivity_specificity
-from augury.mixing import synthetic_share
-from augury.statistics import Interval, holm
+from augury.statistics import holm, wilson
 from augury.study.block import Block, Unit, share_of
 from augury.study.outcome import ArmResult, ClassResult
-from augury.study.study import REAL, ArmPlan, Cell
+from augury.study.study import REAL, ArmPlan
 from augury.study.table import ScoredCell
 
 
@@ -31,10 +30,9 @@ def arm_results(block: Block) -> tuple[ArmResult, ...]:
 def _arm_result(block: Block, arm: ArmPlan) -> ArmResult:
     items = [item for items in block.by_arm.get(arm.name, {}).values() for item in items]
     planned = [cell for cell in block.planned if cell.arm.name == arm.name]
-    recipe = planned[0].fit.classifier
     added = float(np.mean([sum(cell.counts) for cell in planned]))
     real = float(np.mean([sum(cell.real_counts) for cell in planned]))
-    share = float(np.mean([_synthetic_share(cell) for cell in planned]))
+    shown = [item.exposure for item in items]
     choice = block.using if arm.uses_generated else block.without
     sensitivity, specificity = _operating_point(block, items)
     return ArmResult(
@@ -45,10 +43,11 @@ def _arm_result(block: Block, arm: ArmPlan) -> ArmResult:
         uses_generated=arm.uses_generated,
         added=added,
         dose=added / real,
-        share=share,
-        steps=getattr(recipe, "steps", 0),
-        batch=getattr(recipe, "batch", 0),
-        real_exposures=(1 - share) * getattr(recipe, "steps", 0) * getattr(recipe, "batch", 0),
+        share=_average([1 - e.real_exposures / (e.steps * e.batch) for e in shown]),
+        steps=_common([e.steps for e in shown]),
+        batch=_common([e.batch for e in shown]),
+        trials=_common([item.trials for item in items]),
+        real_exposures=_common([e.real_exposures for e in shown]),
         splits=len(block.by_arm.get(arm.name, {})),
         failed=len(planned) - len(items),
         scores={key: _mean(block.values(arm.name, lambda item, key=key: item.scores[key])) for key in METRICS},  # type: ignore[misc]
@@ -60,16 +59,21 @@ def _arm_result(block: Block, arm: ArmPlan) -> ArmResult:
         sensitivity=sensitivity,
         specificity=specificity,
         external=_external(block, items),
+        sensitivity_row=not arm.chosen_from,
     )
 
 
 def _mean(values: dict[Unit, float]) -> float:
-    return float(np.mean(list(values.values()))) if values else float("nan")
+    return _average(list(values.values()))
 
 
-def _synthetic_share(cell: Cell) -> float:
-    cap = getattr(cell.fit.classifier, "max_synthetic_share", 1.0)
-    return synthetic_share(sum(cell.real_counts), sum(cell.counts), cap)
+def _average(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _common(counts: Sequence[int]) -> float:
+    """Return the count that all have, or their mean."""
+    return counts[0] if len(set(counts)) == 1 else _average(counts)
 
 
 def _confusion(items: Sequence[ScoredCell], classes: int) -> tuple[tuple[int, ...], ...]:
@@ -93,17 +97,17 @@ def _class_result(block: Block, arm: str, k: int, name: str) -> ClassResult:
         recall=recall,
         f1=f1,
         support=sum(int(item.confusion[k].sum()) for item in items),
-        recall_change=None if arm == REAL else _change(block, per_split(arm, 1), per_split(REAL, 1)),
+        recall_change=None if arm == REAL else block.change(per_split(arm, 1), per_split(REAL, 1)),
+        recall_interval=_recall_interval(block, arm, k),
     )
 
 
-def _change(block: Block, arm: dict[Unit, float], real: dict[Unit, float]) -> Interval | None:
-    if not block.given:
-        return block.compare(arm, real)
-    common = sorted(set(arm) & set(real))
-    # retrainings on one given test part are no independent splits: a mean, and no interval
-    mean = float(np.mean([arm[u] - real[u] for u in common])) if common else np.nan
-    return Interval(mean, np.nan, np.nan, np.nan, np.nan, len(common), np.nan)
+def _recall_interval(block: Block, arm: str, k: int) -> tuple[float, float] | None:
+    """Return Wilson's interval of a class's recall: n is its images, the hits are a mean over the repeats."""
+    rows = [item.confusion[k] for items in block.passes(arm) for item in items]
+    passes, support = len(block.passes(arm)), int(sum(row.sum() for row in rows))
+    n = round(support / passes) if passes else 0
+    return wilson(round(n * sum(int(row[k]) for row in rows) / support), n) if n else None
 
 
 def _operating_point(block: Block, items: Sequence[ScoredCell]) -> tuple[float | None, float | None]:

@@ -11,8 +11,10 @@ from functools import cached_property
 
 import numpy as np
 
+from augury.classifiers.base import Exposure
 from augury.files import formula_safe
 from augury.images import ImageSet
+from augury.metrics.calibration import How, cross_fitted, fit_recalibration
 from augury.metrics.classification import METRICS, confusion, per_class, per_image_log_loss
 from augury.study.engine import Ran
 from augury.study.outcome import ArmResult, Outcome
@@ -21,19 +23,22 @@ from augury.study.store import Store
 from augury.study.study import Cell
 
 FIRST_COLUMNS = ("classifier", "arm", "generator", "policy", "uses_generated")
-COUNT_COLUMNS = ("added", "dose", "share", "steps", "batch", "real_exposures", "splits", "failed")
+COUNT_COLUMNS = ("added", "dose", "share", "steps", "batch", "trials", "real_exposures", "splits", "failed")
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredCell:
     """A cell with its predictions.
 
-    `labels` and `probabilities` hold one array per part; `groups` the group of every image of the inner part.
+    `labels` and `probabilities` hold one array per part, after the recalibration that its arm asks for; `exposure` is
+    what its training consisted of, as recorded, and `trials` how many trials found its settings.
     """
 
     cell: Cell
     labels: dict[Part, np.ndarray]
     probabilities: dict[Part, np.ndarray]
+    exposure: Exposure
+    trials: int = 0
 
     @property
     def unit(self) -> tuple[int, int]:
@@ -70,21 +75,33 @@ class ScoredCell:
 
 def score(cells: Iterable[Cell], images: ImageSet, store: Store, ran: Ran) -> list[ScoredCell]:
     """Open the predictions of every cell that has them all."""
-    labels = images.labels.numpy()
-    scored = []
-    for cell in cells:
-        steps = cell.predictions
-        if any(ran.missing(step) for step in steps.values()):
-            continue
-        positions = {part: np.asarray(getattr(cell.split, part)) for part in steps}
-        scored.append(
-            ScoredCell(
-                cell,
-                {part: labels[positions[part]] for part in steps},
-                {part: store.get(step) for part, step in steps.items()},
-            )
-        )
-    return scored
+    return [
+        _scored(cell, images, store)
+        for cell in cells
+        if not any(ran.missing(step) for step in cell.predictions.values())
+    ]
+
+
+def _scored(cell: Cell, images: ImageSet, store: Store) -> ScoredCell:
+    positions = {part: np.asarray(getattr(cell.split, part)) for part in cell.predictions}
+    labels = {part: images.labels.numpy()[rows] for part, rows in positions.items()}
+    probabilities = {part: store.get(step) for part, step in cell.predictions.items()}
+    if cell.arm.recalibrate != "none":
+        names = images.group_names
+        groups = [names[i] for i in cell.split.val]
+        probabilities = recalibrated(labels["val"], probabilities, groups, cell.arm.recalibrate)
+    folder = store.folder(cell.fit)
+    exposure = cell.fit.exposure(folder) if folder else store.get(cell.fit).trained.exposure
+    return ScoredCell(cell, labels, probabilities, exposure, len(cell.fit.tuned.trials) if cell.fit.tuned else 0)
+
+
+def recalibrated(
+    labels: np.ndarray, probabilities: dict[Part, np.ndarray], groups: Sequence[str], how: How
+) -> dict[Part, np.ndarray]:
+    """Recalibrate all parts on the inner part; its own images by what was fitted on other groups of it."""
+    found = fit_recalibration(labels, probabilities["val"], how)
+    moved = {part: found.apply(rows) for part, rows in probabilities.items()}
+    return {**moved, "val": cross_fitted(labels, probabilities["val"], groups, how)}
 
 
 def number(value: float | int | bool | None) -> str:
