@@ -98,9 +98,7 @@ class Synthetic(Recipe):
     )
     weight: float = Field(default=1.0, gt=0, le=1, description="weight of a synthetic image in the loss")
     real_last: float = Field(default=0.0, ge=0, lt=1, description="share of the steps, the last, with real images only")
-    replaces: bool = Field(
-        default=False, description="each takes the place of a real image of its class"
-    )
+    replaces: bool = Field(default=False, description="each takes the place of a real image of its class")
     smoothing: float = Field(default=0.0, ge=0, lt=1, description="label smoothing of synthetic images")
 
     def real_left(self, real: Sequence[int], synthetic: Sequence[int]) -> tuple[int, ...]:

@@ -14,8 +14,8 @@ from augury.errors import SettingsError, StepDiedError
 from augury.losses import Loss
 from augury.mixing import Synthetic
 from augury.splits import SplitPlan
+from augury.study.classifier_steps import EXPOSURE, FitClassifier
 from augury.study.estimate import estimate
-from augury.study.steps import EXPOSURE, FitClassifier
 from augury.study.store import MemoryStore
 from augury.study.study import MORE_STEPS, NamedClassifier, Tuning
 from augury.study.table import results_csv, scores_csv

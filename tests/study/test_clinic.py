@@ -16,7 +16,8 @@ from augury.splits import Split, SplitPlan
 from augury.study import toy
 from augury.study.block import Block
 from augury.study.clinic import clinic, shown_arms
-from augury.study.study import Arm, Cell, arm_plans
+from augury.study.grid import Cell, arm_plans
+from augury.study.study import Arm
 from augury.study.subgroups import divided
 from augury.study.summary import arm_results
 from augury.study.table import ScoredCell

@@ -18,19 +18,11 @@ from augury.mixing import Synthetic
 from augury.policies import Add, Level
 from augury.readers import ReadSettings
 from augury.splits import SplitPlan
+from augury.study.classifier_steps import Features, FitClassifier, Predict, Tune
 from augury.study.engine import Progress, plan, reachable
 from augury.study.executors import FreshProcesses, InProcess
 from augury.study.identity import digest
-from augury.study.steps import (
-    DrawImages,
-    Features,
-    FitClassifier,
-    FitGenerator,
-    MakeSplit,
-    Predict,
-    ReadImages,
-    Tune,
-)
+from augury.study.steps import DrawImages, FitGenerator, MakeSplit, ReadImages
 from augury.study.store import FolderStore, MemoryStore, open_store
 from toy_steps import (
     Crashes,

@@ -12,10 +12,12 @@ from augury.classifiers.base import GENERATOR_SEES_TEST
 from augury.generators import Repeat
 from augury.policies import Balance, Ratio
 from augury.splits import SplitPlan
+from augury.study.classifier_steps import Predict
 from augury.study.engine import StoreWork
-from augury.study.steps import DrawImages, FitGenerator, MakeSplit, Predict, ReadImages
+from augury.study.grid import twin_name
+from augury.study.steps import DrawImages, FitGenerator, MakeSplit, ReadImages
 from augury.study.store import FolderStore, MemoryStore
-from augury.study.study import NamedClassifier, twin_name
+from augury.study.study import NamedClassifier
 from augury.study.table import COUNT_COLUMNS, FIRST_COLUMNS, results_csv
 from augury.verdict import Kind
 from law import (

@@ -9,8 +9,9 @@ from augury.classifiers import SmallCNNClassifier
 from augury.errors import DataError, SettingsError
 from augury.losses import Loss
 from augury.splits import SplitPlan
+from augury.study.classifier_steps import FitClassifier, Tune
 from augury.study.engine import StoreWork
-from augury.study.steps import FitClassifier, Tune, part_of
+from augury.study.steps import part_of
 from augury.study.store import FolderStore, MemoryStore
 from augury.study.study import NamedClassifier, Tuning
 from augury.verdict import Kind

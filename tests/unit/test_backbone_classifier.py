@@ -11,7 +11,7 @@ from augury.augment import Augment
 from augury.classifiers import BackboneClassifier
 from augury.errors import DataError, SettingsError
 from augury.networks.backbones import open_backbone
-from augury.study.steps import Features, FitClassifier
+from augury.study.classifier_steps import Features, FitClassifier
 from augury.training import Run
 from law import draw_images, write
 from toy import toy_images

@@ -37,9 +37,7 @@ class BackboneClassifier(NeuralClassifier):
     summary: ClassVar[str] = "a published network with a new head: torchvision, timm:NAME, efficientnet_lite0"
     network: str = Field(default="efficientnet_lite0", description="a name of torchvision, timm:NAME, ...")
     weights: str = Field(default="imagenet", description="imagenet, file:PATH or none (random)")
-    train: Literal["head", "last", "all"] = Field(
-        default="head", description="what is trained; the rest is frozen"
-    )
+    train: Literal["head", "last", "all"] = Field(default="head", description="what is trained; the rest is frozen")
     blocks: int = Field(default=2, ge=1, le=100, description="how many of the last blocks 'last' trains")
     dense: tuple[int, ...] = Field(default=(), description="widths of dense layers before the last one")
     dropout: float = Field(default=0.25, ge=0, lt=1, description="share of features dropped before each dense layer")

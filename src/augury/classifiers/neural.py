@@ -61,14 +61,10 @@ class NeuralClassifier(Classifier):
     )
     augment: Augment = Field(default=Augment(), description="classical augmentation, on the device")
     mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of mixup; 0 is off")
-    cutmix: float = Field(
-        default=0.0, ge=0, le=10, description="alpha of CutMix; with mixup a batch has one of them"
-    )
+    cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of CutMix; with mixup a batch has one of them")
     synthetic: Synthetic = Field(default=Synthetic(), description="how synthetic images are used")
     compile: bool = Field(default=False, description="compile the network before training (torch.compile)")
-    published: bool = Field(
-        default=False, description="train as the paper did, by epochs; no verdict"
-    )
+    published: bool = Field(default=False, description="train as the paper did, by epochs; no verdict")
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:

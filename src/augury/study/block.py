@@ -13,9 +13,10 @@ from augury.images import ImageSet
 from augury.metrics.classification import METRICS, choice_losses
 from augury.splits import fold_ratio
 from augury.statistics import Bootstrap, Interval, nadeau_bengio, one_standard_error, two_level_bootstrap
+from augury.study.grid import ArmPlan, Cell, arm_plans
 from augury.study.layout import Laid
 from augury.study.steps import Part
-from augury.study.study import REAL, ArmPlan, Cell, Study, arm_plans
+from augury.study.study import REAL, Study
 from augury.study.table import ScoredCell
 
 Unit = tuple[int, int]

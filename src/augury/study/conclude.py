@@ -19,10 +19,11 @@ from augury.study.block import Block
 from augury.study.clinic import clinic
 from augury.study.contrast import contrast, gates
 from augury.study.engine import Ran
+from augury.study.grid import Cell
 from augury.study.layout import Laid
 from augury.study.outcome import ArmResult, DataSummary, Failure, GeneratorResult, Outcome, PlanSummary
 from augury.study.steps import FitGenerator, Step
-from augury.study.study import Cell, Study
+from augury.study.study import Study
 from augury.study.study_file import dump_study, kind_of
 from augury.study.summary import arm_results
 from augury.study.table import ScoredCell

@@ -13,8 +13,9 @@ from augury.metrics.classification import METRICS
 from augury.splits import smallest_class_groups
 from augury.statistics import Bootstrap, copycat_gate
 from augury.study.block import ROW_DRAWS, Block, Unit, share_of
+from augury.study.grid import ArmPlan, Cell, twin_name
 from augury.study.outcome import Contrast, Gate
-from augury.study.study import IMBALANCED, MORE_STEPS, REAL, ArmPlan, Cell, twin_name
+from augury.study.study import IMBALANCED, MORE_STEPS, REAL
 from augury.study.table import ScoredCell
 from augury.verdict import PLAIN, RIVAL, Evidence, decide
 

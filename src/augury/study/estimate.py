@@ -11,8 +11,9 @@ from typing import Any
 from augury.classifiers.features import FeatureBank, FeatureMaker
 from augury.errors import SettingsError
 from augury.images import ImageSet
+from augury.study.classifier_steps import Features, FitClassifier
 from augury.study.layout import Laid
-from augury.study.steps import CHUNK, DrawImages, Features, FitClassifier, FitGenerator, Step
+from augury.study.steps import CHUNK, DrawImages, FitGenerator, Step
 from augury.study.study import Study
 from augury.training import Run, torch_threads
 

@@ -9,9 +9,10 @@ from augury.errors import SettingsError
 from augury.images import ImageSet
 from augury.readers import Told, content_digest
 from augury.study.engine import Plan, StoreWork, plan
+from augury.study.grid import Cell, arm_plans, cells
 from augury.study.steps import Prepared, ReadImages, Step
 from augury.study.store import Store
-from augury.study.study import Cell, DataSettings, Study, arm_plans, cells
+from augury.study.study import DataSettings, Study
 
 MOST_LISTED = 5  # images named one by one before a run
 
@@ -128,7 +129,7 @@ def lay(study: Study, read: ReadImages, prepared: Prepared, store: Store) -> Lai
     """Lay out a study of images that are read already.
 
     Raises:
-        DataError: If the images cannot be split.
+        DataError: If the images cannot be split, or a file of weights is missing.
         SettingsError: If the study does not fit the images.
     """
     images = prepared.cleaned.images
@@ -138,4 +139,7 @@ def lay(study: Study, read: ReadImages, prepared: Prepared, store: Store) -> Lai
     if positive and positive not in images.classes:
         raise SettingsError(f"[data] positive must be one of {', '.join(images.classes)}. Got {positive!r}.")
     cleaned = replace(prepared.cleaned, images=images)
-    return Laid(study, read, replace(prepared, cleaned=cleaned), cells(study, read, images), store)
+    grid = cells(study, read, images)
+    for recipe in {cell.fit.classifier for cell in grid}:
+        recipe.identity()  # opens files of weights: one that is missing is said before anything runs
+    return Laid(study, read, replace(prepared, cleaned=cleaned), grid, store)

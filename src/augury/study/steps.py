@@ -14,13 +14,9 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import torch
 
-from augury.classifiers.base import Classifier, Exposure, Predictor
-from augury.classifiers.features import FeatureBank, FeatureMaker
 from augury.duplicates import Cleaned, Conflicts, Near, clean
 from augury.generators.base import Card, Generator, Sampler
 from augury.images import ImageSet
-from augury.metrics.classification import choice_losses
-from augury.mixing import mix
 from augury.readers import ReadSettings, read_source
 from augury.settings import tuples
 from augury.splits import Split, SplitPlan
@@ -28,7 +24,6 @@ from augury.stored import join
 from augury.study.identity import Keyed, digest
 from augury.training import Run
 
-EXPOSURE = "exposure.json"
 CHUNK = 50  # images per drawing step: amount 100 is two chunks, amount 500 these two and eight more
 Part = Literal["train", "val", "test", "rest"]
 
@@ -263,128 +258,6 @@ class DrawImages(Step):
         return ImageSet.load(folder, lazily=True)
 
 
-@dataclass(frozen=True)
-class Features(Step):
-    """Compute the features of all images, or of one chunk of drawn ones, under a backbone that is not trained."""
-
-    images: ReadImages | DrawImages
-    maker: FeatureMaker
-
-    @property
-    def title(self) -> str:
-        """Return a few words for progress and failures."""
-        return f"features of {self.maker.network}"
-
-    def make(self, work: Work) -> FeatureBank:
-        """Compute."""
-        found = work.get(self.images)
-        images: ImageSet = found.cleaned.images if isinstance(found, Prepared) else found
-        return self.maker.compute(images, work.device, work.on_step)
-
-    def save(self, value: FeatureBank, folder: Path) -> None:
-        """Write the bank."""
-        value.save(folder)
-
-    def load(self, folder: Path, device: str) -> FeatureBank:
-        """Open the bank."""
-        return FeatureBank.load(folder)
-
-
-@dataclass(frozen=True)
-class FitClassifier(Step):
-    """Fit a classifier on the training part and the first `counts[k]` drawn images of each class.
-
-    `tuned` has found some of its settings; `features` are those of its images, if it is a head on a frozen backbone.
-    """
-
-    split: MakeSplit
-    classifier: Classifier
-    seed: int
-    pool: tuple[DrawImages, ...] = ()
-    counts: tuple[int, ...] = ()
-    features: tuple[Features, ...] = ()
-    tuned: Tune | None = None
-
-    @property
-    def title(self) -> str:
-        """Return a few words for progress and failures."""
-        return f"fit {self.classifier.kind}"
-
-    def make(self, work: Work) -> Predictor:
-        """Mix and fit."""
-        train = part_of(work, self.split, "train")
-        pool = join_chunks([work.get(chunk) for chunk in self.pool]) if self.pool else None
-        mixed = mix(train, pool, self.counts)
-        val = part_of(work, self.split, "val")
-        run = dataclasses.replace(self._run(self.seed, work), features=self.known(work))
-        return self._tuned(work).fit(mixed, val, run)
-
-    def known(self, work: Work) -> FeatureBank | None:
-        """Return the features of its images, if it works on features."""
-        return FeatureBank.joined([work.get(step) for step in self.features]) if self.features else None
-
-    def _tuned(self, work: Work) -> Classifier:
-        if self.tuned is None:
-            return self.classifier
-        found: Tuned = work.get(self.tuned)
-        return self.classifier.replace(**dict(found.settings))
-
-    def save(self, value: Predictor, folder: Path) -> None:
-        """Write the predictor, and what its training consisted of."""
-        value.save(folder)
-        (folder / EXPOSURE).write_text(json.dumps(dataclasses.asdict(value.trained.exposure)), encoding="utf-8")
-
-    def load(self, folder: Path, device: str) -> Predictor:
-        """Open the predictor."""
-        return type(self.classifier).load(folder, device)
-
-    def exposure(self, folder: Path) -> Exposure:
-        """Read what its training consisted of, without opening the predictor."""
-        return Exposure(**json.loads((folder / EXPOSURE).read_text(encoding="utf-8")))
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What tuning has found.
-
-    Attributes:
-        settings: The candidate with the least loss.
-        losses: The loss of each trial on the inner part.
-    """
-
-    settings: tuple[tuple[str, Any], ...]
-    losses: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Tune(Step):
-    """Choose the candidate settings whose trial has the least log-loss on the inner part; a tie goes to the first.
-
-    With `even` each class weighs alike: see `choice_losses`.
-    """
-
-    split: MakeSplit
-    candidates: tuple[tuple[tuple[str, Any], ...], ...]
-    even: bool
-    trials: tuple[Predict, ...]
-
-    def make(self, work: Work) -> Tuned:
-        """Compare the trials."""
-        labels = part_of(work, self.split, "val").labels.numpy()
-        losses = [float(choice_losses(labels, work.get(trial), even=self.even).mean()) for trial in self.trials]
-        return Tuned(self.candidates[int(np.argmin(losses))], tuple(losses))
-
-    def save(self, value: Tuned, folder: Path) -> None:
-        """Write what was found."""
-        record = {"chosen": self.candidates.index(value.settings), "losses": value.losses}
-        (folder / "tuned.json").write_text(json.dumps(record), encoding="utf-8")
-
-    def load(self, folder: Path, device: str) -> Tuned:
-        """Read what was found."""
-        record = json.loads((folder / "tuned.json").read_text(encoding="utf-8"))
-        return Tuned(self.candidates[record["chosen"]], tuple(record["losses"]))
-
-
 def join_chunks(chunks: list[ImageSet]) -> ImageSet:
     """Join chunks of one sampler, in order."""
     return dataclasses.replace(
@@ -396,32 +269,3 @@ def join_chunks(chunks: list[ImageSet]) -> ImageSet:
         digests=tuple(name for chunk in chunks for name in chunk.digests),
         columns={},
     )
-
-
-@dataclass(frozen=True)
-class Predict(Step):
-    """Score one part; predictions are stored, so that a new metric needs no new training."""
-
-    fit: FitClassifier
-    part: Part
-    flaws: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """Return a few words for progress and failures."""
-        return f"score {self.part}"
-
-    def make(self, work: Work) -> np.ndarray:
-        """Predict, unless an image was seen in training."""
-        predictor: Predictor = work.get(self.fit)
-        images = part_of(work, self.fit.split, self.part)
-        return predictor.predict(images, flaws=self.flaws, features=self.fit.known(work))
-
-    def save(self, value: np.ndarray, folder: Path) -> None:
-        """Write float32 (N, K)."""
-        np.save(folder / "probabilities.npy", value, allow_pickle=False)
-
-    def load(self, folder: Path, device: str) -> np.ndarray:
-        """Read float32 (N, K)."""
-        probabilities: np.ndarray = np.load(folder / "probabilities.npy", allow_pickle=False)
-        return probabilities

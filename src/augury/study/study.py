@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import product
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -15,26 +14,11 @@ from augury.augment import safe_families
 from augury.classifiers.base import GENERATOR_SEES_TEST, Classifier
 from augury.duplicates import Conflicts, Near
 from augury.generators.base import Generator
-from augury.images import ImageSet
-from augury.metrics.classification import METRICS, primary_metric
-from augury.mixing import Synthetic, class_shares
-from augury.policies import Nothing, Policy
+from augury.metrics.classification import primary_metric
+from augury.policies import Policy
 from augury.readers import ReadSettings
-from augury.seeds import seed_for
 from augury.settings import Recipe, by_name, nearest
-from augury.splits import Split, SplitPlan
-from augury.study.steps import (
-    CHUNK,
-    DrawImages,
-    Features,
-    FitClassifier,
-    FitGenerator,
-    MakeSplit,
-    Part,
-    Predict,
-    ReadImages,
-    Tune,
-)
+from augury.splits import SplitPlan
 
 REAL = "real"
 LARGEST_GRID = 10_000  # combinations: all are listed before some are drawn
@@ -254,158 +238,3 @@ def _unique(names: Sequence[str]) -> None:
             raise ValueError("a name is empty.")
         if names.count(name) > 1:
             raise ValueError(f"the name {name!r} stands twice: give each its own.")
-
-
-@dataclass(frozen=True)
-class ArmPlan:
-    """One row of the arms table: an arm at one amount."""
-
-    name: str
-    generator: NamedGenerator | None
-    policy: Policy
-    overrides: tuple[tuple[str, Any], ...]
-    recalibrate: Recalibrate = "none"
-    longer: float = 1.0
-
-    @property
-    def chosen_from(self) -> bool:
-        """Tell whether it has the budget that all share, and may be chosen."""
-        return self.longer == 1.0
-
-    @property
-    def uses_generated(self) -> bool:
-        """Tell whether its classifiers see generated images that are news to them."""
-        return self.generator is not None and not self.generator.recipe.control
-
-    @property
-    def copies(self) -> bool:
-        """Tell whether it is a copycat: real images again, through a generator's path, nothing else changed."""
-        plain = not self.overrides and self.recalibrate == "none" and self.chosen_from
-        return self.generator is not None and self.generator.recipe.kind == "repeat" and plain
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One arm, one classifier, one split: the steps whose predictions are scored."""
-
-    classifier: str
-    arm: ArmPlan
-    split: Split
-    counts: tuple[int, ...]
-    real_counts: tuple[int, ...]
-    fit: FitClassifier
-    predictions: dict[Part, Predict]
-
-
-def arm_plans(study: Study) -> tuple[ArmPlan, ...]:
-    """List the rows of the arms table, real images first."""
-    named = {generator.name: generator for generator in study.generators}
-    rows = []
-    for arm in sorted(study.arms, key=lambda arm: arm.name != REAL):
-        if arm.generator is None:
-            rows.append(ArmPlan(arm.name, None, Nothing(), arm.classifier, arm.recalibrate, arm.longer))
-        for policy in arm.amounts:
-            name, generator = f"{arm.name} · {policy.label}", named[str(arm.generator)]
-            rows.append(ArmPlan(name, generator, policy, arm.classifier, arm.recalibrate, arm.longer))
-    return tuple(rows)
-
-
-def cells(study: Study, read: ReadImages, images: ImageSet) -> tuple[Cell, ...]:
-    """Lay out the grid: every classifier on every split with every arm.
-
-    All cells of one block (classifier, split) share one seed; equal steps are one step, because their keys are equal.
-    """
-    grid = []
-    for index, split in enumerate(study.split.cut(images, study.seed)):
-        made = MakeSplit(read, study.split, study.seed, index, "groups_ignored" in study.flaws)
-        for classifier in study.classifiers:
-            block = _Block(study, images, split, made, classifier)
-            grid += [block.cell(arm) for arm in (*arm_plans(study), *_twins(study, block))]
-    return tuple(grid)
-
-
-@dataclass(frozen=True)
-class _Block:
-    study: Study
-    images: ImageSet
-    split: Split
-    made: MakeSplit
-    classifier: NamedClassifier
-
-    def real_counts(self) -> tuple[int, ...]:
-        labels = self.images.labels[list(self.split.train)]
-        return tuple(labels.bincount(minlength=len(self.images.classes)).tolist())
-
-    def seed(self, name: str) -> int:
-        return seed_for(self.study.seed, name, self.split.repeat, self.split.fold, self.split.inner)
-
-    def cell(self, arm: ArmPlan) -> Cell:
-        real = self.real_counts()
-        counts = arm.policy.counts(real, self.images.classes)
-        fit = self._fit(arm, counts)
-        parts: tuple[Part, ...] = ("val", "test", "rest") if self.split.rest else ("val", "test")
-        predictions = {part: Predict(fit, part, self.study.flaws) for part in parts}
-        return Cell(self.classifier.name, arm, self.split, counts, real, fit, predictions)
-
-    def _fit(self, arm: ArmPlan, counts: tuple[int, ...]) -> FitClassifier:
-        recipe = self.classifier.recipe.replace(**dict(arm.overrides))
-        if not arm.chosen_from:
-            recipe = recipe.replace(steps=max(1, round(arm.longer * getattr(recipe, "steps", 1))))
-        fit = self._untuned(recipe, self._pool(arm, counts), counts)
-        if not self.study.tune.trials:
-            return fit
-        shared = self._untuned(self.classifier.recipe, (), ())
-        return replace(fit, tuned=self._tune(fit if self.study.tune.per_arm else shared))
-
-    def _untuned(self, recipe: Classifier, pool: tuple[DrawImages, ...], counts: tuple[int, ...]) -> FitClassifier:
-        maker = recipe.feature_maker()
-        sources: tuple[ReadImages | DrawImages, ...] = (self.made.images, *pool) if maker else ()
-        return FitClassifier(
-            split=self.made,
-            classifier=recipe,
-            seed=self.seed("classifier"),
-            pool=pool,
-            counts=counts if any(counts) else (),
-            features=tuple(Features(source, maker) for source in sources if maker),
-        )
-
-    def _tune(self, fit: FitClassifier) -> Tune:
-        candidates = self.study.tune.candidates(self.study.seed)
-        fits = [self._untuned(fit.classifier.replace(**dict(each)), fit.pool, fit.counts) for each in candidates]
-        even = METRICS[self.study.primary_metric(len(self.images.classes))].even
-        return Tune(self.made, candidates, even, tuple(Predict(each, "val", self.study.flaws) for each in fits))
-
-    def _pool(self, arm: ArmPlan, counts: tuple[int, ...]) -> tuple[DrawImages, ...]:
-        if arm.generator is None:
-            return ()
-        sees_test = GENERATOR_SEES_TEST in self.study.flaws
-        fit = FitGenerator(self.made, arm.generator.recipe, self.seed(f"generator {arm.generator.name}"), sees_test)
-        return tuple(
-            DrawImages(fit, label, chunk) for label, count in enumerate(counts) for chunk in range(-(-count // CHUNK))
-        )
-
-
-def twin_name(arm: ArmPlan) -> str:
-    """Return the name of the oversampling arm that shows each class as often as a copycat arm does."""
-    return f"oversampling as in {arm.name}"
-
-
-def _twins(study: Study, block: _Block) -> list[ArmPlan]:
-    """Return the oversampling arms that the copycat gate compares with (PROTOCOL, Decisions 10)."""
-    return [
-        ArmPlan(twin_name(arm), None, Nothing(), _shown_as_often(block, arm))
-        for arm in arm_plans(study)
-        if arm.copies and any(arm.policy.counts(block.real_counts(), block.images.classes))
-    ]
-
-
-def _shown_as_often(block: _Block, arm: ArmPlan) -> tuple[tuple[str, Any], ...]:
-    real = block.real_counts()
-    use = getattr(block.classifier.recipe, "synthetic", Synthetic())
-    shares = class_shares(real, arm.policy.counts(real, block.images.classes), use)
-    natural = class_shares(real, [0] * len(real))
-    if max(abs(a - b) for a, b in zip(shares, natural, strict=True)) < 0.01:
-        return ()  # the same step as the arm of real images only
-    if max(shares) - min(shares) < 0.01:
-        return (("sampling", "balanced"),)  # the same step as class-balanced sampling
-    return (("sampling", shares),)

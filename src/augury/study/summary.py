@@ -10,8 +10,9 @@ import numpy as np
 from augury.metrics.classification import METRICS, sensitivity_specificity
 from augury.statistics import holm, wilson
 from augury.study.block import Block, Unit, share_of
+from augury.study.grid import ArmPlan
 from augury.study.outcome import ArmResult, ClassResult
-from augury.study.study import REAL, ArmPlan
+from augury.study.study import REAL
 from augury.study.table import ScoredCell
 
 

@@ -17,10 +17,10 @@ from augury.images import ImageSet
 from augury.metrics.calibration import How, cross_fitted, fit_recalibration
 from augury.metrics.classification import METRICS, confusion, per_class, per_image_log_loss
 from augury.study.engine import Ran
+from augury.study.grid import Cell
 from augury.study.outcome import ArmResult, Outcome
 from augury.study.steps import Part
 from augury.study.store import Store
-from augury.study.study import Cell
 
 FIRST_COLUMNS = ("classifier", "arm", "generator", "policy", "uses_generated")
 COUNT_COLUMNS = ("added", "dose", "share", "steps", "batch", "trials", "real_exposures", "splits", "failed")
