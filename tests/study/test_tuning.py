@@ -8,6 +8,7 @@ from augury import study
 from augury.classifiers import SmallCNNClassifier
 from augury.errors import DataError, SettingsError
 from augury.losses import Loss
+from augury.mixing import Synthetic
 from augury.splits import SplitPlan
 from augury.study.classifier_steps import FitClassifier, Tune
 from augury.study.engine import StoreWork
@@ -165,8 +166,12 @@ def test_a_trial_that_fails_takes_only_the_arms_with_it_that_were_tuned_by_it(so
 @pytest.mark.parametrize(
     ("tune", "sentence"),
     [
-        ({"trials": 2, "grid": (("steps", (3, 4)),)}, "finds no 'steps' and no 'batch': every arm has one budget"),
-        ({"trials": 2, "grid": (("batch", (16, 32)),)}, "finds no 'steps' and no 'batch': every arm has one budget"),
+        ({"trials": 2, "grid": (("steps", (3, 4)),)}, "finds no 'steps', 'batch' or 'synthetic'"),
+        ({"trials": 2, "grid": (("batch", (16, 32)),)}, "finds no 'steps', 'batch' or 'synthetic'"),
+        (
+            {"trials": 2, "grid": (("synthetic", (Synthetic(share=0.1), Synthetic(share=0.9))),)},
+            "finds no 'steps', 'batch' or 'synthetic'",
+        ),
         ({"trials": 2, "grid": (("sampling", ("balanced",)),)}, "arm 'balanced' changes 'sampling', which"),
         ({"trials": 2, "grid": (("shrnk", (0.1,)),)}, "discriminant has no setting 'shrnk': did you mean 'shrink'"),
         ({"trials": 0, "grid": (("shrink", (0.1,)),)}, "needs both trials and a grid"),

@@ -213,7 +213,11 @@ class Trap:
         return pytest.fail, ("unpickled",)
 
 
-@pytest.mark.parametrize("content", [b"not weights", b"", [1, 2], {"conv1.weight": Trap()}, {"epoch": 3}], ids=repr)
+@pytest.mark.parametrize(
+    "content",
+    [b"not weights", b"", [1, 2], {"conv1.weight": Trap()}, {"epoch": 3}],
+    ids=["text", "nothing", "list", "trap", "number"],
+)
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
 def test_what_is_no_state_dict_is_refused_and_never_unpickled(content, name, tmp_path):
     path = tmp_path / name

@@ -28,6 +28,7 @@ from augury.study import (
 from augury.study.identity import digest
 from augury.study.store import MemoryStore
 from augury.study.study import Tuning
+from augury.study.study_file import shared_text
 from toy import toy_images
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -349,8 +350,8 @@ TUNED = {
     "trials = 1\ngrid = { rate = [] }": "[tune] grid has no value to try for 'rate'.",
     "trials = 1\ngrid = { rat = [0.1] }": "small_cnn has no setting 'rat': did you mean 'rate'?",
     "trials = 1\ngrid = { rate = [-0.1] }": "rate of small_cnn: expected greater than 0. Got -0.1.",
-    "trials = 1\ngrid = { steps = [5] }": "[tune] finds no 'steps' and no 'batch': every arm has one budget.",
-    "trials = 1\ngrid = { batch = [8] }": "[tune] finds no 'steps' and no 'batch': every arm has one budget.",
+    "trials = 1\ngrid = { steps = [5] }": "[tune] finds no 'steps', 'batch' or 'synthetic'",
+    "trials = 1\ngrid = { batch = [8] }": "[tune] finds no 'steps', 'batch' or 'synthetic'",
     "trials = 1\ngrid = { sampling = ['balanced'] }": "arm 'turned' changes 'sampling', which [tune] finds.",
     "trials = 1\ngrid = { rate = [{ a = 1 }] }": "[tune] grid tries tables for 'rate', which has none.",
     "trial = 1": "[tune]: tune has no setting 'trial': did you mean 'trials'?",
@@ -456,3 +457,12 @@ def test_a_kind_and_a_name_are_texts(tmp_path, entry):
 def test_class_shares_that_are_none_are_refused(shares):
     with pytest.raises(SettingsError, match=r"class shares of 'sampling' must be 0 or more and add up to 1"):
         SmallCNNClassifier(sampling=shares)
+
+
+def test_what_a_report_shows_of_a_study_names_no_folder():
+    recipe = BackboneClassifier(network="resnet18", weights="file:/home/mrs smith/old/weights.pth")
+    study = toy().replace(classifiers=(NamedClassifier(name="mine", recipe=recipe),))
+    text = shared_text(study.replace(data=study.data.replace(source="/home/mrs smith/scans.zip")))
+    assert "smith" not in text
+    assert 'weights = "file:weights.pth"' in text
+    assert 'source = "scans.zip"' in text

@@ -24,7 +24,7 @@ from augury.study.layout import Laid
 from augury.study.outcome import ArmResult, DataSummary, Failure, GeneratorResult, Outcome, PlanSummary
 from augury.study.steps import FitGenerator, Step
 from augury.study.study import Study
-from augury.study.study_file import dump_study, kind_of
+from augury.study.study_file import kind_of, shared_text
 from augury.study.summary import arm_results
 from augury.study.table import ScoredCell
 
@@ -62,8 +62,7 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
         failures=_failures(laid.cells, ran),
         cells_failed=len(laid.cells) - len(scored),
         cells=len(laid.cells),
-        # the file's name only: a path may name a patient, and a report travels
-        settings=dump_study(study.replace(data=study.data.replace(source=Path(study.data.source).name))),
+        settings=shared_text(study),
         notes=nothing_learned(arms, blocks[0].metric, len(laid.images.classes)),
         environment=environment(device, study.threads),
         clinics=tuple(found for found in map(clinic, blocks) if found is not None),

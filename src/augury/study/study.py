@@ -209,8 +209,8 @@ class Study(Recipe):
         """Return a classifier with the settings of each trial."""
         candidates = [dict(candidate) for candidate in self.tune.candidates(self.seed)] if self.tune.trials else []
         tried = [changed.replace(**candidate) for candidate in candidates]
-        if {"steps", "batch"} & set(dict(self.tune.grid)):
-            raise ValueError("[tune] finds no 'steps' and no 'batch': every arm has one budget.")
+        if {"steps", "batch", "synthetic"} & set(dict(self.tune.grid)):
+            raise ValueError("[tune] finds no 'steps', 'batch' or 'synthetic': they decide what an arm is shown.")
         if any(each.feature_maker() != changed.feature_maker() for each in tried):
             raise ValueError("[tune] finds settings of the head only where the network is frozen.")
         return tried

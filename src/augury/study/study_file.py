@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import shorten
@@ -188,6 +189,15 @@ def dump_study(study: Study) -> str:
         "arms": [_arm_entry(arm) for arm in study.arms],
     }
     return to_toml({**head, **body})
+
+
+WEIGHTS_PATH = re.compile(r'"file:[^"\n]*?([^"/\\\n]*)"')
+
+
+def shared_text(study: Study) -> str:
+    """Return a study as TOML without any folder: a path may name a patient, and a report travels."""
+    named = study.replace(data=study.data.replace(source=Path(study.data.source).name))
+    return WEIGHTS_PATH.sub(r'"file:\1"', dump_study(named))
 
 
 def _tables(settings: dict[str, Any]) -> dict[str, Any]:
