@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 
-BATCH, SIZE, TRAINING = 128, 28, 1200
+BATCH, SIZE, TRAINING, RATE = 128, 28, 1200, 0.02
 LOOPS = ("augury", "plain float32")
 FORWARD_AND_BACKWARD = 3  # a training step costs about three forward passes
 
@@ -43,7 +43,7 @@ def train_augury(steps: int, seed: int) -> tuple[float, float]:
     pixels, labels = images()
     everything = real_set(pixels, labels, [str(digit) for digit in range(10)])
     training, held_out = everything.take(range(TRAINING)), everything.take(range(TRAINING, len(everything)))
-    recipe = ResNet18Classifier(steps=steps, batch=BATCH, rate=0.02, average=0.9, schedule="cosine")
+    recipe = ResNet18Classifier(steps=steps, batch=BATCH, rate=RATE, average=0.0, schedule="cosine")
     recipe.replace(steps=3).fit(training, None, augury.Run(seed=seed))
     start = time.perf_counter()
     predictor = recipe.fit(training, None, augury.Run(seed=seed))
@@ -57,23 +57,24 @@ def train_plain(steps: int, seed: int) -> tuple[float, float]:
     from torch import nn
 
     from augury.networks.resnet28 import ResNet28
+    from augury.training import warm_up_then_cosine
 
     pixels, labels = images()
     x = pixels.float() / 127.5 - 1
     torch.manual_seed(seed)
     network = ResNet28(1, (SIZE, SIZE), 10).train()
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.02, total_steps=steps + 4, cycle_momentum=False)
+    optimiser = torch.optim.SGD(network.parameters(), lr=RATE, momentum=0.9)
     criterion = nn.CrossEntropyLoss()
     for step in range(-3, steps):
         if step == 0:
             start = time.perf_counter()
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * warm_up_then_cosine(max(step, 0), steps)
         rows = torch.randint(TRAINING, (BATCH,))
         optimiser.zero_grad()
         loss = criterion(network(x[rows]), labels[rows])
         loss.backward()
         optimiser.step()
-        schedule.step()
     seconds = time.perf_counter() - start
     network.eval()
     with torch.no_grad():
