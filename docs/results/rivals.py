@@ -14,6 +14,7 @@ import numpy as np
 
 from augury.metrics import METRICS
 from augury.processes import cores
+from augury.report.findings import external
 from augury.statistics import Interval, nadeau_bengio
 from augury.study import load_study, run
 from augury.study.block import Block
@@ -43,6 +44,7 @@ def page(finished: Finished) -> str:
         f"**{outcome.verdict.sentence}**",
         "",
         *(f"- {line}" for line in outcome.verdict.details),
+        f"- {external(outcome.contrasts[0], outcome.metric_label)}",
         "",
     ]
     return "\n".join([*head, *table(block), "", *choices(block), "", *setting(finished)]) + "\n"
