@@ -6,7 +6,7 @@ seeds; the plain loop has its images in memory as floats, so that what is compar
 held-out digits must agree within the spread of the seeds. A matrix product of the same process says what the processor
 can do at most. Run:
 
-    python benchmarks/resnet.py [--steps 60] [--seeds 3]
+    python benchmarks/resnet.py [--steps 80] [--seeds 3]
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def in_fresh_process(loop: str, steps: int, seed: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=LOOPS)
