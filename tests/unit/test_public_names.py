@@ -42,3 +42,11 @@ def test_nothing_heavy_is_imported_before_it_is_needed(command):
     modules = imported(*command)
     assert "augury" in modules
     assert not HEAVY & modules
+
+
+def test_a_worker_process_loads_no_statistics_before_it_needs_them():
+    loaded = "import sys, augury.study.executors; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    modules = set(run.stdout.split())
+    assert "augury.study.classifier_steps" in modules
+    assert not {"statsmodels", "scipy.stats", "scipy.optimize", "sklearn", "augury.statistics", "torchvision"} & modules

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from augury.classifiers.neural import NeuralClassifier
 from augury.classifiers.predictor import NeuralPredictor
 from augury.images import ImageSet
 from augury.networks.backbones import Backbone, check_backbone, open_backbone, weights_digest
+from augury.seeds import guarded, seed_for
 from augury.stored import StoredPixels
 from augury.training import Run, load_weights, to_float
 
@@ -67,43 +70,45 @@ class BackboneClassifier(NeuralClassifier):
 
     def build(self, shape: tuple[int, int, int], classes: int) -> BackboneNetwork:
         """Return backbone and new head."""
-        # a frozen network is one and the same for all seeds, and so are its features
-        seed = 0 if self.train == "head" else int(torch.initial_seed())
+        maker = self.feature_maker()  # a frozen network is one and the same for all seeds, and so are its features
+        network = maker.backbone() if maker else self._backbone(int(torch.initial_seed()))
+        return BackboneNetwork(network, self._head(network.width, classes))
+
+    def _backbone(self, seed: int) -> Backbone:
         network = open_backbone(self.network, self.weights, seed=seed)
         network.trainable(self.train, self.blocks)
-        return BackboneNetwork(network, _head(network.width, self.dense, classes, self.dropout))
+        return network
+
+    def _head(self, width: int, classes: int) -> nn.Module:
+        layers: list[nn.Module] = []
+        widths = (width, *self.dense)
+        for incoming, outgoing in pairwise(widths):
+            layers += [nn.Dropout(self.dropout), nn.Linear(incoming, outgoing), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Dropout(self.dropout), nn.Linear(widths[-1], classes))
 
     def fit(self, train: ImageSet, val: ImageSet | None, run: Run) -> NeuralPredictor:
         """Train the head on features, or more of the network on pixels."""
         maker = self.feature_maker()
         if maker is None:
-            return super().fit(train, val, run)
-        network = self.untrained(train.shape, len(train.classes), run.seed)
-        assert isinstance(network, BackboneNetwork)
+            fitted = super().fit(train, val, run)
+            return PartlyTrainedPredictor(self, fitted.trained, fitted.network, run.device, run.seed)
         bank = run.features or maker.compute(train, run.device)
-        fitted = self._fit(train, val, run, network.head, FeatureRows(train, bank, run.device))
-        network.head = fitted.network
-        return FrozenPredictor(self, fitted.trained, network, run.device, run.seed)
+        with guarded(seed_for(run.seed, "weights")):
+            head = self._head(bank.rows.shape[2], len(train.classes))
+        fitted = self._fit(train, val, run, head, FeatureRows(train, bank, run.device))
+        return FrozenPredictor(self, maker, fitted.trained, fitted.network, run.device, run.seed)
 
-    def keep(self, network: nn.Module) -> dict[str, Tensor]:
-        """Return the weights that training could change: a published network is not written out once per fit."""
-        assert isinstance(network, BackboneNetwork)
-        kept = {"head": network.head, **network.trained_stages(self.train, self.blocks)}
-        return {f"{name}.{key}": value for name, part in kept.items() for key, value in part.state_dict().items()}
-
-    def restored(self, trained: Trained, weights: Path, seed: int) -> nn.Module:
-        """Return the published network with what was trained of it."""
-        network = self.untrained(trained.shape, trained.classes, seed)
-        load_weights(network, weights, rest_known=True)
-        return network
-
-    @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> NeuralPredictor:
-        """Open what the predictor saved."""
-        opened = super().load(folder, device)
-        if opened.recipe.feature_maker() is None:
-            return opened
-        return FrozenPredictor(opened.recipe, opened.trained, opened.network, device, opened.seed)
+    def opened(self, record: dict[str, Any], weights: Path, device: str) -> NeuralPredictor:
+        """Return the predictor that wrote a record and a file of weights."""
+        trained, seed, maker = Trained.from_record(record["trained"]), record["seed"], self.feature_maker()
+        if maker is None:
+            network = self.untrained(trained.shape, trained.classes, seed)
+            load_weights(network, weights, rest_known=True)
+            return PartlyTrainedPredictor(self, trained, network, device, seed)
+        with guarded(seed_for(seed, "weights")):
+            head = self._head(record["width"], trained.classes)
+        load_weights(nn.ModuleDict({"head": head}), weights)
+        return FrozenPredictor(self, maker, trained, head, device, seed)
 
 
 class BackboneNetwork(nn.Module):
@@ -142,37 +147,63 @@ class BackboneNetwork(nn.Module):
         return {name: part for name, part in self.named_modules() if id(part) in wanted}
 
 
-class FrozenPredictor(NeuralPredictor):
-    """A head on a frozen backbone: it scores features, if they are known, in place of images."""
+class PartlyTrainedPredictor(NeuralPredictor):
+    """A backbone of which some blocks were trained: a published network is not written out once per fit."""
 
+    recipe: BackboneClassifier
     network: BackboneNetwork
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights that training could change."""
+        stages = self.network.trained_stages(self.recipe.train, self.recipe.blocks)
+        parts = {"head": self.network.head, **stages}
+        return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
+
+
+class FrozenPredictor(NeuralPredictor):
+    """A head on a frozen backbone: it scores features, and opens the backbone only where they are not known."""
+
+    def __init__(
+        self, recipe: BackboneClassifier, maker: FeatureMaker, trained: Trained, head: nn.Module, device: str, seed: int
+    ) -> None:
+        self.recipe, self.maker, self.trained, self.device, self.seed = recipe, maker, trained, device, seed
+        self.head = head.to(device).eval()
+
+    @cached_property
+    def network(self) -> BackboneNetwork:  # type: ignore[override]
+        """Return backbone and head."""
+        backbone = self.maker.backbone().to(self.device).to(memory_format=torch.channels_last)
+        return BackboneNetwork(backbone, self.head).eval()
 
     def probabilities(self, images: Tensor | StoredPixels) -> np.ndarray:
         """Map uint8 (N, C, H, W) to float32 (N, K); rows sum to 1."""
-        batches = [self._rows(batch) for batch in images.split(AT_ONCE)]
-        return np.concatenate([self._scored(rows) for rows in batches]) if batches else self._none()
+        batches = [self._scored(self._rows(batch)) for batch in images.split(AT_ONCE)]
+        return np.concatenate(batches) if batches else np.empty((0, self.trained.classes), dtype=np.float32)
+
+    def features(self, images: Tensor | StoredPixels) -> np.ndarray:
+        """Map uint8 (N, C, H, W) to float32 (N, D)."""
+        batches = [self._rows(batch).mean(1).cpu().numpy() for batch in images.split(AT_ONCE)]
+        return np.concatenate(batches) if batches else np.empty((0, self.network.width), dtype=np.float32)
 
     def scores(self, images: ImageSet, features: FeatureBank | None) -> np.ndarray:
         """Return class probabilities: float32 (N, K), the mean over the views of an image."""
         if features is None:
             return self.probabilities(images.images)
-        rows = torch.from_numpy(np.ascontiguousarray(features.of(images)[:, : features.shown]))
-        return self._scored(rows) if len(images) else self._none()
+        return self._scored(torch.from_numpy(np.ascontiguousarray(features.of(images)[:, : features.shown])))
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights of the head."""
+        return {f"head.{key}": value for key, value in self.head.state_dict().items()}
+
+    def record(self) -> dict[str, Any]:
+        """Return what is written beside the weights."""
+        first = next(part for part in self.head.modules() if isinstance(part, nn.Linear))
+        return {**super().record(), "width": first.in_features}
 
     def _rows(self, batch: Tensor) -> Tensor:
         return features_of(self.network.backbone, self.recipe.augment.views(to_float(batch)), self.device)
 
     @torch.no_grad()
     def _scored(self, rows: Tensor) -> np.ndarray:
-        logits: Tensor = self.network.head(rows.to(self.device))
+        logits: Tensor = self.head(rows.to(self.device))
         return np.asarray(logits.softmax(2).mean(1).cpu().numpy())
-
-    def _none(self) -> np.ndarray:
-        return np.empty((0, self.trained.classes), dtype=np.float32)
-
-
-def _head(width: int, dense: tuple[int, ...], classes: int, dropout: float) -> nn.Module:
-    layers: list[nn.Module] = []
-    for incoming, outgoing in zip((width, *dense), dense, strict=False):
-        layers += [nn.Dropout(dropout), nn.Linear(incoming, outgoing), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(dense[-1] if dense else width, classes))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from augury.augment import Augment
 from augury.classifiers.base import Classifier, Exposure, Trained
@@ -132,20 +132,15 @@ class NeuralClassifier(Classifier):
             raise DataError("'published' keeps the best validation loss: it needs validation images. Got none.")
         return PublishedLearner(self, network, objective, paper=self.paper, train=train, val=val, **how)
 
-    def keep(self, network: nn.Module) -> dict[str, Tensor]:
-        """Return what of a trained network is written to disk."""
-        return network.state_dict()
-
-    def restored(self, trained: Trained, weights: Path, seed: int) -> nn.Module:
-        """Return the network that `keep` was asked about."""
-        network = self.untrained(trained.shape, trained.classes, seed)
+    def opened(self, record: dict[str, Any], weights: Path, device: str) -> NeuralPredictor:
+        """Return the predictor that wrote a record and a file of weights."""
+        trained = Trained.from_record(record["trained"])
+        network = self.untrained(trained.shape, trained.classes, record["seed"])
         load_weights(network, weights)
-        return network
+        return NeuralPredictor(self, trained, network, device, record["seed"])
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> NeuralPredictor:
         """Open what the predictor saved."""
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        recipe, trained = cls(**record["settings"]), Trained.from_record(record["trained"])
-        network = recipe.restored(trained, folder / WEIGHTS, record["seed"])
-        return NeuralPredictor(recipe, trained, network, device, record["seed"])
+        return cls(**record["settings"]).opened(record, folder / WEIGHTS, device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -49,11 +49,18 @@ class NeuralPredictor(Predictor):
         scores = [function(view.contiguous(memory_format=torch.channels_last)) for view in views]
         return torch.stack(scores).mean(0)
 
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights that are written to disk."""
+        return self.network.state_dict()
+
+    def record(self) -> dict[str, Any]:
+        """Return what is written beside the weights."""
+        return {"settings": self.recipe.model_dump(), "trained": self.trained.record(), "seed": self.seed}
+
     def save(self, folder: Path) -> None:
         """Write weights and record."""
-        torch.save(self.recipe.keep(self.network), folder / WEIGHTS)
-        record = {"settings": self.recipe.model_dump(), "trained": self.trained.record(), "seed": self.seed}
-        (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
+        torch.save(self.weights(), folder / WEIGHTS)
+        (folder / RECORD).write_text(json.dumps(self.record()), encoding="utf-8")
 
 
 def scoring_batch(shape: tuple[int, ...] | torch.Size) -> int:

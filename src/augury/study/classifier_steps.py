@@ -13,7 +13,6 @@ import numpy as np
 from augury.classifiers.base import Classifier, Exposure, Predictor
 from augury.classifiers.features import FeatureBank, FeatureMaker
 from augury.images import ImageSet
-from augury.metrics.classification import choice_losses
 from augury.mixing import mix
 from augury.study.steps import DrawImages, MakeSplit, Part, Prepared, ReadImages, Step, Work, join_chunks, part_of
 
@@ -51,7 +50,8 @@ class Features(Step):
 class FitClassifier(Step):
     """Fit a classifier on the training part and the first `counts[k]` drawn images of each class.
 
-    `tuned` has found some of its settings; `features` are those of its images, if it is a head on a frozen backbone.
+    `tuned` has found some of its settings; `features` are those of the real images, then of each chunk of the pool, if
+    it is a head on a frozen backbone.
     """
 
     split: MakeSplit
@@ -73,12 +73,9 @@ class FitClassifier(Step):
         pool = join_chunks([work.get(chunk) for chunk in self.pool]) if self.pool else None
         mixed = mix(train, pool, self.counts)
         val = part_of(work, self.split, "val")
-        run = dataclasses.replace(self._run(self.seed, work), features=self.known(work))
+        known = FeatureBank.joined([work.get(step) for step in self.features]) if self.features else None
+        run = dataclasses.replace(self._run(self.seed, work), features=known)
         return self._tuned(work).fit(mixed, val, run)
-
-    def known(self, work: Work) -> FeatureBank | None:
-        """Return the features of its images, if it works on features."""
-        return FeatureBank.joined([work.get(step) for step in self.features]) if self.features else None
 
     def _tuned(self, work: Work) -> Classifier:
         if self.tuned is None:
@@ -127,6 +124,8 @@ class Tune(Step):
 
     def make(self, work: Work) -> Tuned:
         """Compare the trials."""
+        from augury.metrics.classification import choice_losses  # loads statistics, which other steps do without
+
         labels = part_of(work, self.split, "val").labels.numpy()
         losses = [float(choice_losses(labels, work.get(trial), even=self.even).mean()) for trial in self.trials]
         return Tuned(self.candidates[int(np.argmin(losses))], tuple(losses))
@@ -159,7 +158,8 @@ class Predict(Step):
         """Predict, unless an image was seen in training."""
         predictor: Predictor = work.get(self.fit)
         images = part_of(work, self.fit.split, self.part)
-        return predictor.predict(images, flaws=self.flaws, features=self.fit.known(work))
+        known = work.get(self.fit.features[0]) if self.fit.features else None  # of real images: no others are scored
+        return predictor.predict(images, flaws=self.flaws, features=known)
 
     def save(self, value: np.ndarray, folder: Path) -> None:
         """Write float32 (N, K)."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from augury.classifiers.base import GENERATOR_SEES_TEST, Classifier
 from augury.images import ImageSet
-from augury.metrics.classification import METRICS
 from augury.mixing import Synthetic, class_shares
 from augury.policies import Nothing, Policy
 from augury.seeds import seed_for
@@ -131,6 +130,8 @@ class _Block:
         )
 
     def _tune(self, fit: FitClassifier) -> Tune:
+        from augury.metrics.classification import METRICS  # loads statistics: worker processes do without
+
         candidates = self.study.tune.candidates(self.study.seed)
         fits = [self._untuned(fit.classifier.replace(**dict(each)), fit.pool, fit.counts) for each in candidates]
         even = METRICS[self.study.primary_metric(len(self.images.classes))].even

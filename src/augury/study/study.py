@@ -14,7 +14,6 @@ from augury.augment import safe_families
 from augury.classifiers.base import GENERATOR_SEES_TEST, Classifier
 from augury.duplicates import Conflicts, Near
 from augury.generators.base import Generator
-from augury.metrics.classification import primary_metric
 from augury.policies import Policy
 from augury.readers import ReadSettings
 from augury.settings import Recipe, by_name, nearest
@@ -177,6 +176,8 @@ class Study(Recipe):
 
     def primary_metric(self, classes: int) -> str:
         """Return the key of the primary metric for K classes."""
+        from augury.metrics.classification import primary_metric  # loads statistics: worker processes do without
+
         return self.metric if self.metric != "auto" else primary_metric(classes)
 
     def _check_arm(self, arm: Arm) -> None:
