@@ -8,15 +8,15 @@ import numpy as np
 from augury.metrics import reliability
 from augury.one_test_set import PatientBootstrap, delong, mcnemar
 from augury.statistics import Interval, holm, nadeau_bengio, wilson
+from augury.study.exhibit import ClassGallery, Curve, Gallery, Training, Traversal
 from augury.study.outcome import (
     ArmResult,
-    ClassGallery,
     ClassResult,
     Clinic,
     ClinicArm,
     Contrast,
     DataSummary,
-    Gallery,
+    Diversity,
     Gate,
     GeneratorResult,
     OneTestSet,
@@ -63,7 +63,7 @@ def outcome(classes: tuple[str, ...] = ("benign", "malignant"), *, gain: float =
         arms=arms(classes, metric),
         generators=(
             GeneratorResult("copies", "repeat", {}, True, True, 0),
-            GeneratorResult("cvae", "cvae", {"latent": 16, "steps": 400}, False, False, 21_340),
+            GeneratorResult("cvae", "cvae", {"latent": 16, "steps": 400}, False, False, 21_340, **collapsed(classes)),
         ),
         gates=(
             Gate("leakage", True, "no scored image was seen in training"),
@@ -215,6 +215,14 @@ def _confusion(size: int, gain: float) -> tuple[tuple[int, ...], ...]:
     )
 
 
+def collapsed(classes: tuple[str, ...]) -> dict:
+    """Return what the detector says of a generator whose last class has collapsed in 3 of 5 splits."""
+    rows = [Diversity(name, 5, 0, 64.0, 50.0, 0.913, 0.874, 0.882, 0.791) for name in classes[:-1]]
+    rows.append(Diversity(classes[-1], 5, 3, 24.5, 50.0, 0.412, 0.083, None, None))
+    sentence = f"class '{classes[-1]}': the drawn images are nearly all alike (spread 0.08 of real)"
+    return {"looked": 5, "collapsed": 3, "diversity": tuple(rows), "findings": (sentence,)}
+
+
 def galleries(classes: tuple[str, ...] = ("benign", "malignant"), *, side: int = 28, shown: int = 8):
     """Return the galleries of both generators: gradients as real images, noisy ones as drawn images."""
     return (_gallery("copies", classes, side, shown, copies=True), _gallery("cvae", classes, side, shown, copies=False))
@@ -229,7 +237,29 @@ def _gallery(name: str, classes: tuple[str, ...], side: int, shown: int, *, copi
         drawn = np.clip(real + noise, 0, 255).astype(np.uint8)
         distances = np.sqrt(((drawn.astype(float) - real) ** 2).mean(axis=(1, 2, 3)))
         items.append(ClassGallery(label, real, drawn, real, distances, 13.9))
-    return Gallery(name, copies, tuple(items))
+    return Gallery(name, copies, tuple(items), None if copies else training(classes, side))
+
+
+def training(classes: tuple[str, ...], side: int) -> Training:
+    """Return what was seen of a training: two rows of images that come out of noise, two players, three networks."""
+    rng = np.random.default_rng(13)
+    done = np.arange(50) / 50
+    losses = {"discriminator": 1.4 - 0.6 * done, "generator": 0.7 + done**2, "discriminator right": 0.5 + 0.4 * done}
+    clean, noise = np.stack([blob(side, i % 2, i) for i in range(2)]), rng.integers(0, 256, (2, 3, side, side))
+    frames = {
+        steps: (share * clean + (1 - share) * noise).astype(np.uint8)
+        for steps, share in {0: 0.0, 40: 0.1, 400: 1.0}.items()
+    }
+    grid = np.stack([[blob(side, row, column) for column in range(5)] for row in range(4)])
+    return Training(
+        steps=400,
+        losses={name: Curve(0, 400, tuple(curve.tolist())) for name, curve in losses.items()},
+        frames=frames,
+        rows=(classes[0], classes[-1]),
+        distances={100: 0.0431, 200: 0.0123, 400: 0.0342},
+        chosen=200,
+        traversals=tuple(Traversal(classes[0], code, grid) for code in ("discrete", "continuous 1")),
+    )
 
 
 def blob(side: int, label: int, seed: int) -> np.ndarray:

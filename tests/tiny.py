@@ -9,7 +9,24 @@ from augury.classifiers import (
     ResNet18Classifier,
     SmallCNNClassifier,
 )
-from augury.generators import CVAE, Blend, Generator, Repeat
+from augury.generators import (
+    ACGAN,
+    BAGAN,
+    CGAN,
+    CVAE,
+    DAGAN,
+    DCGAN,
+    WGANGP,
+    Blend,
+    CGANConv,
+    DeepAutoencoder,
+    DenseGAN,
+    Generator,
+    InfoGAN,
+    Repeat,
+    SuperResolution,
+)
+from augury.generators.adversarial import Game
 from augury.losses import Loss
 from augury.mixing import Synthetic
 
@@ -17,7 +34,73 @@ TINY_GENERATORS: dict[str, Generator] = {
     "repeat": Repeat(),
     "blend": Blend(parents=3),
     "cvae": CVAE(hidden=(64,), latent=4, steps=200, batch=16, rate=3e-3),
+    "cvae, conv": CVAE(form="conv", width=8, latent=4, steps=150, batch=16, rate=3e-3),
+    "autoencoder": DeepAutoencoder(hidden=(64,), latent=8, steps=150, batch=16, rate=3e-3),
+    "autoencoder, conv": DeepAutoencoder(form="conv", width=8, latent=8, noise=0.2, steps=100, batch=16, rate=3e-3),
+    "cgan": CGAN(hidden=(64,), latent=8, steps=400, batch=32, rate=3e-3, game=Game(r1=0.1, beta1=0.0)),
+    "dcgan": DCGAN(steps=100, batch=16, width=8, latent=8, rate=2e-3, average=0.9),
+    "dcgan, conditional": DCGAN(conditional=True, steps=160, batch=16, width=8, latent=8, rate=2e-3, average=0.9),
+    "wgan_gp": WGANGP(
+        steps=150,
+        batch=16,
+        width=8,
+        latent=4,
+        rate=1e-2,
+        average=0.9,
+        game=Game(loss="wasserstein", gradient_penalty=1.0, beta1=0.0, beta2=0.9),
+    ),
+    "acgan": ACGAN(
+        steps=300,
+        batch=16,
+        width=8,
+        latent=2,
+        rate=1e-2,
+        average=0.95,
+        game=Game(loss="wasserstein", gradient_penalty=1.0, beta1=0.0, beta2=0.9),
+    ),
+    "superres": SuperResolution(
+        generator=CVAE(hidden=(64,), latent=4, steps=200, batch=16, rate=3e-3), steps=40, batch=8, width=4, blocks=1
+    ),
+    "superres, bicubic": SuperResolution(
+        generator=CVAE(hidden=(64,), latent=4, steps=200, batch=16, rate=3e-3), method="bicubic"
+    ),
+    "dense_gan": DenseGAN(
+        steps=80,
+        batch=16,
+        width=8,
+        latent=8,
+        rate=1e-3,
+        rate_discriminator=2e-3,
+        average=0.95,
+        dropout=0.1,
+        game={"beta1": 0.0},
+    ),
+    "cgan_conv": CGANConv(steps=160, batch=16, width=8, latent=8, rate=2e-3, average=0.9),
+    "infogan": InfoGAN(
+        steps=80, batch=16, width=8, latent=8, discrete=3, rate=2e-3, rate_discriminator=2e-3, average=0.8
+    ),
+    "bagan": BAGAN(pretrain=80, pretrain_rate=3e-3, steps=40, batch=16, width=8, latent=8, rate=1e-3, average=0.9),
+    "bagan, gradient penalty": BAGAN(
+        pretrain=80,
+        pretrain_rate=3e-3,
+        steps=20,
+        batch=16,
+        width=8,
+        latent=8,
+        rate=1e-3,
+        average=0.9,
+        game=Game(loss="wasserstein", gradient_penalty=10.0, critic_steps=2, beta1=0.0, beta2=0.9),
+    ),
+    "dagan": DAGAN(steps=40, batch=16, width=8, critic_width=8, latent=8, rate=2e-3, average=0.9),
 }
+
+
+def shortened(recipe: Generator) -> Generator:
+    """Return a recipe with so few steps that it learns nothing, for tests of everything else."""
+    few = {name: 6 for name in ("steps", "pretrain") if name in recipe.settings()}
+    inner = {"generator": shortened(recipe.generator)} if isinstance(recipe, SuperResolution) else {}
+    return recipe.replace(**few, **inner)
+
 
 TINY_CLASSIFIERS: dict[str, Classifier] = {
     "small_cnn": SmallCNNClassifier(steps=60, batch=16, width=4, rate=1e-2),

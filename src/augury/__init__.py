@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ACGAN": "augury.generators",
     "Augment": "augury.augment",
     "AuguryError": "augury.errors",
+    "BAGAN": "augury.generators",
     "BackboneClassifier": "augury.classifiers",
     "Blend": "augury.generators",
+    "CGAN": "augury.generators",
+    "CGANConv": "augury.generators",
     "CVAE": "augury.generators",
     "CovidCNNClassifier": "augury.classifiers",
+    "DAGAN": "augury.generators",
+    "DCGAN": "augury.generators",
+    "DeepAutoencoder": "augury.generators",
+    "DenseGAN": "augury.generators",
+    "Game": "augury.generators.adversarial",
     "ImageSet": "augury.images",
+    "InfoGAN": "augury.generators",
     "LesionCNNClassifier": "augury.classifiers",
     "Loss": "augury.losses",
     "Repeat": "augury.generators",
@@ -26,7 +36,9 @@ _HOMES = {
     "SmallCNNClassifier": "augury.classifiers",
     "SplitPlan": "augury.splits",
     "Study": "augury.study",
+    "SuperResolution": "augury.generators",
     "Synthetic": "augury.mixing",
+    "WGANGP": "augury.generators",
     "images": "augury.images",
     "load_sampler": "augury.generators",
     "mix": "augury.mixing",
@@ -47,10 +59,22 @@ if TYPE_CHECKING:
     from augury.classifiers import ResNet18Classifier as ResNet18Classifier
     from augury.classifiers import SmallCNNClassifier as SmallCNNClassifier
     from augury.errors import AuguryError as AuguryError
+    from augury.generators import ACGAN as ACGAN
+    from augury.generators import BAGAN as BAGAN
+    from augury.generators import CGAN as CGAN
     from augury.generators import CVAE as CVAE
+    from augury.generators import DAGAN as DAGAN
+    from augury.generators import DCGAN as DCGAN
+    from augury.generators import WGANGP as WGANGP
     from augury.generators import Blend as Blend
+    from augury.generators import CGANConv as CGANConv
+    from augury.generators import DeepAutoencoder as DeepAutoencoder
+    from augury.generators import DenseGAN as DenseGAN
+    from augury.generators import InfoGAN as InfoGAN
     from augury.generators import Repeat as Repeat
+    from augury.generators import SuperResolution as SuperResolution
     from augury.generators import load_sampler as load_sampler
+    from augury.generators.adversarial import Game as Game
     from augury.images import ImageSet as ImageSet
     from augury.losses import Loss as Loss
     from augury.mixing import Synthetic as Synthetic

@@ -13,6 +13,8 @@ from PIL import Image
 from augury.errors import DataError, SettingsError
 from augury.files import formula_safe, fresh_folder
 from augury.generators import GENERATORS, Card, load_sampler
+from augury.generators.base import refuse_small, small_class
+from augury.generators.infogan import InfoGAN, InfoGANSampler
 from augury.images import ImageSet
 from augury.readers import ReadSettings, read_source
 from augury.settings import nearest, parse_assignment
@@ -31,6 +33,7 @@ def fit_model(
     part: str = "all",
     seed: int = 0,
     device: str = "auto",
+    force: bool = False,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Card:
     """Fit a generator and write it into a new folder.
@@ -44,20 +47,22 @@ def fit_model(
         part: `all` images, or `train`: the given training part only.
         seed: Seed of the fit.
         device: `auto`, `cpu` or `cuda`.
+        force: Whether to go on where a class is too small for the generator.
         on_step: Told of optimiser steps.
 
     Raises:
         SettingsError: If kind or settings are unknown or wrong.
-        DataError: If the images cannot be read, or the folder is taken.
+        DataError: If the images cannot be read, a class is too small, or the folder is taken.
     """
     if generator not in GENERATORS:
         raise SettingsError(f"there is no generator {generator!r}{nearest(generator, list(GENERATORS))}")
     recipe = GENERATORS[generator](**dict(parse_assignment(entry) for entry in settings))
     where = choose_device(device)
     with fresh_folder(out) as folder:
-        sampler = recipe.fit(
-            _part(read_source(data, how or ReadSettings()).images, part), Run(seed, where, on_step=on_step)
-        )
+        train = _part(read_source(data, how or ReadSettings()).images, part)
+        counted = zip(train.classes, train.counts(), strict=True)
+        refuse_small([text for name, n in counted if (text := small_class(recipe, name, n))], force=force)
+        sampler = recipe.fit(train, Run(seed, where, on_step=on_step))
         sampler.save(folder)
     return sampler.card
 
@@ -106,6 +111,59 @@ def sample_model(
     with fresh_folder(out) as folder:
         write_images(pool, folder)
     return len(pool)
+
+
+def traverse_model(model: Path, out: Path, *, seed: int = 0, device: str = "auto") -> int:
+    """Draw what each code of a fitted generator does, and write one picture per class and code into a new folder.
+
+    A continuous code goes from -1 to 1 from column to column, in each row with another value of the discrete code; of
+    the discrete code each column is a value, each row a seed.
+
+    Args:
+        model: A folder that `fit_model` wrote.
+        out: The folder; it must not exist, or be empty.
+        seed: Where the noise and the other codes come from.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns:
+        The number of pictures written.
+
+    Raises:
+        SettingsError: If the generator has no codes.
+        DataError: If the model cannot be read, or the folder is taken.
+    """
+    sampler = load_sampler(model, choose_device(device))
+    if not isinstance(sampler, InfoGANSampler):
+        raise SettingsError(
+            f"a model with codes to traverse was expected. Got {sampler.card.kind}, which has none: "
+            f"fit one with --generator {InfoGAN.kind}."
+        )
+    names = [(label, code) for label in range(len(sampler.card.classes)) for code in sampler.recipe.code_names]
+    with fresh_folder(out) as folder:
+        for label, code in names:
+            grid = sampler.traverse(label, seed, code=code).numpy()
+            name = f"{label:02d}-{slug(sampler.card.classes[label])}-{slug(code)}.png"
+            _image(contact(grid)).save(folder / name)
+    return len(names)
+
+
+def contact(grid: np.ndarray) -> np.ndarray:
+    """Lay images out side by side, with a white line around each.
+
+    Args:
+        grid: uint8 (rows, columns, C, H, W).
+
+    Returns:
+        uint8 (C, rows * (H + 1) + 1, columns * (W + 1) + 1).
+
+    Example:
+        >>> contact(np.zeros((2, 3, 1, 8, 8), dtype=np.uint8)).shape
+        (1, 19, 28)
+    """
+    framed = np.pad(grid, [(0, 0)] * 3 + [(1, 0)] * 2, constant_values=255)
+    rows, columns, C, H, W = framed.shape
+    joined = framed.transpose(2, 0, 3, 1, 4).reshape(C, rows * H, columns * W)
+    return np.pad(joined, [(0, 0), (0, 1), (0, 1)], constant_values=255)
 
 
 def _count(entry: str) -> tuple[str, int]:

@@ -88,11 +88,20 @@ class Learner(Protocol):
         ...
 
 
-def learn(learner: Learner, source: Source, *, steps: int, run: Run) -> dict[str, list[float]]:
+def learn(
+    learner: Learner, source: Source, *, steps: int, run: Run, watch: Callable[[int], None] | None = None
+) -> dict[str, list[float]]:
     """Train a learner: the one loop of the project.
 
     Step s draws its randomness from (run.seed, s), so a training that was stopped and goes on from its
     checkpoint ends in the same weights as one that never stopped.
+
+    Args:
+        learner: What is trained.
+        source: What its batches are drawn from.
+        steps: Steps in all, those of a checkpoint included.
+        run: Seed, device, folder.
+        watch: Called with the steps done: before the first one and after each; it must change nothing.
 
     Returns:
         The losses by name, one value per step.
@@ -103,6 +112,8 @@ def learn(learner: Learner, source: Source, *, steps: int, run: Run) -> dict[str
     first, losses = _resume(learner, run)
     saved = time.monotonic()
     pending: list[Mapping[str, Tensor]] = []
+    if watch is not None and first == 0:
+        watch(0)
     for step in range(first, steps):
         with guarded(seed_for(run.seed, "step", step)):
             pending.append(learner.update(step, source.at(step)))
@@ -110,6 +121,8 @@ def learn(learner: Learner, source: Source, *, steps: int, run: Run) -> dict[str
         if due or len(pending) >= FINITE_CHECK_EVERY or step + 1 == steps:
             _collect(losses, pending, step + 1 - len(pending))
             pending = []
+        if watch is not None:
+            watch(step + 1)
         if due and step + 1 < steps:
             _checkpoint(learner, losses, step + 1, run)
             saved = time.monotonic()

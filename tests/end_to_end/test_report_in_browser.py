@@ -170,5 +170,22 @@ def test_text_in_drawings_is_not_cut(browser, finished, tmp_path):
 
 def test_pictures_are_decoded(page):
     sizes = page.run("[...document.images].map(image => [image.naturalWidth, image.width])")
-    assert len(sizes) == 2 * 2 * 3 * 8
-    assert all(natural == 28 and shown == 56 for natural, shown in sizes)
+    alone = [(natural, shown) for natural, shown in sizes if natural == 28]
+    assert len(alone) == 2 * 2 * 3 * 8 + 2 * 3  # of both generators, and the strips of one
+    assert {shown for _, shown in alone} == {56}
+    assert [shown - 2 * natural for natural, shown in sizes if natural != 28] == [0, 0]  # two traversals
+
+
+def test_a_curve_keeps_inside_its_plot_and_falls_where_it_should(page):
+    boxes = """[...document.querySelectorAll('.curves')].map(chart => {
+        const plot = chart.querySelector('svg').getBoundingClientRect();
+        return [...chart.querySelectorAll('.curve')].map(curve => {
+            const {left, right, top, bottom, height} = curve.getBoundingClientRect();
+            return [left - plot.left, plot.right - right, top - plot.top, plot.bottom - bottom, height];
+        });
+    })"""
+    losses, right = page.run(boxes)
+    assert len(losses) == 2
+    assert all(side >= -2 for box in (*losses, *right) for side in box[:4])
+    share = right[0][4] / 110  # of the plot's height: from 50 to 89 %
+    assert 0.36 < share < 0.42

@@ -351,21 +351,21 @@ FEATURES = Features(READ, FeatureMaker(network="vgg16", weights="imagenet", augm
 TRIALS = tuple(Predict(dataclasses.replace(TRAINED, classifier=CLASSIFIER.replace(rate=r)), "val") for r in (0.1, 0.2))
 TUNE = Tune(SPLIT, ((("rate", 0.1),), (("rate", 0.2),)), even=False, trials=TRIALS)
 GOLDEN = {
-    "read": (READ, "3749eb29baebedc17e0b0c12ddeae5b1a83c40e996c1f7e96b49d5ace4ca5baf"),
-    "split": (SPLIT, "c369bf1cc0186dda11a1fb30e93fa277eed7cebbbdf0178417e1781e13a5d6a6"),
-    "generator": (FIT, "7bb35a32de71e762b78bae0283401a6bd7f26eb21df088888d36bbf71bcb5607"),
+    "read": (READ, "76d24eaaae433a5148d17861f5a976b5e597e937823a6f273c088efa75d2e687"),
+    "split": (SPLIT, "f1297d153ed7b1e439c117770c8b89e5a48e2c2075b567f493ef35f8a5692571"),
+    "generator": (FIT, "85fd41138a1ed66dda3bce5bcf72c44b186b728193ba4828b730f74f4782ee5a"),
     "peeping generator": (
         dataclasses.replace(FIT, sees_test=True),
-        "a5281f8b4da5016474b5a1ea9b195e597049371476bb96fe180fdea297ad2580",
+        "5e5f8fa545f2fdc626a9537c480fead7ce944d3f1a6d340db835807e9161eeab",
     ),
-    "chunk": (CHUNK, "61bbe26231436b99ee533f8ecc67e0a199cb50abb753f6abddcbe2f88a35ae11"),
-    "classifier": (TRAINED, "66d1897eb63d983c90487a5bac3b3b2010ed1ca862c4c293d416f98d457768c7"),
-    "prediction": (Predict(TRAINED, "test"), "9869b3a8b7cf5b2d38467452c549393c85f6c609f6328d23ae605398fabb3da0"),
-    "features": (FEATURES, "071038ddb4c016e1f5383884b5a626b76e9ee5d770aaad6398ebd5412e97cbc4"),
-    "tuning": (TUNE, "b641d48803167a6d1223edc3d820b8881bdcbb4334941c93d7668242cf7cd4af"),
+    "chunk": (CHUNK, "8378562c05873accce77ccbf718bb81236d224ee1e0d167b72f528c419dab196"),
+    "classifier": (TRAINED, "dbf2f027f0b539dd8dce0aacebe16347bf9d44ebae79c479337657f63dc6a1f4"),
+    "prediction": (Predict(TRAINED, "test"), "85fd9d755e308f160d45da04c1b21cac46b450e5ca5796410a0e92a3e9d1dc70"),
+    "features": (FEATURES, "90cedb6eae76f96fd3214547ed4a463d4d8cf12f665c1811805888f3869a662b"),
+    "tuning": (TUNE, "07fa52e5eb97dda4cb7267b2d12fe3f0930d542850043a2298b3168c947e1ad3"),
     "tuned classifier": (
         dataclasses.replace(TRAINED, tuned=TUNE, features=(FEATURES,)),
-        "256fd7da48db2ff5ce229219d21cc72896b33ddfe51e142ce94d58f811360313",
+        "be87a36f7c424827f094f8f64802fe88744fac9d48a441e645233df2ff2d3f94",
     ),
 }
 

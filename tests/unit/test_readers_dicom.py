@@ -11,7 +11,7 @@ from augury.errors import DataError
 from augury.readers import ReadSettings, dicom, read, read_source
 from augury.readers.levels import Levels
 from augury.readers.tree import UnreadableError
-from pictures import colour, grey, two_classes, wide
+from pictures import colour, grey, shown, two_classes, wide
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -164,6 +164,13 @@ def test_palettes_and_luminance_become_rgb():
     made = pydicom.dcmread(INSIDE / "SC_ybr_full_422_uncompressed.dcm")
     expected = pydicom.pixels.pixel_array(made)
     assert np.array_equal(inside("SC_ybr_full_422_uncompressed.dcm")[1], expected)
+
+
+def test_colour_becomes_its_luma_where_colours_are_left_out(folder):
+    (folder / "a/c.dcm").write_bytes(saved(dataset(colour(4), "RGB")))
+    images = read(folder, channels="grey")
+    assert images.shape == (1, 12, 10)
+    assert np.array_equal(shown(images, "a/c.dcm")[0], np.array(Image.fromarray(colour(4)).convert("L")))
 
 
 # ---- groups

@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from augury.errors import DataError
-from augury.report import findings, tables, write_report
+from augury.report import curves, findings, tables, write_report
 from augury.report.page import render
-from augury.report.pictures import LARGEST, picture
+from augury.report.pictures import LARGEST, mosaic, picture
 from augury.report.reliability import reliability_chart
 from augury.statistics import Bootstrap, Interval
-from augury.study.outcome import ClassGallery, ClassResult, Failure, Gate, Subgroup, Subgroups
+from augury.study.exhibit import ClassGallery, Curve
+from augury.study.outcome import ClassResult, Failure, Gate, Subgroup, Subgroups
 from outcomes import arms, blob, contrast, galleries, outcome, rivals_only
 
 HOSTILE = ("<script>alert(1)</script>", "=cmd()", "naevus 😀\n\"quoted\" & 'so'")
@@ -262,10 +263,152 @@ def test_without_real_images_none_is_left():
     copies, cvae = galleries()
     secret = {picture(image).uri for item in copies.classes for image in (*item.real, *item.nearest, *item.drawn)}
     drawn = {picture(image).uri for item in cvae.classes for image in item.drawn}
+    drawn |= {picture(image).uri for images in cvae.training.frames.values() for image in images}
+    drawn |= {mosaic(each.images).uri for each in cvae.training.traversals}
     assert secret | drawn == set(pictures_of(render(outcome(), (copies, cvae))))
     page = render(outcome(), (copies, cvae), real_images=False)
     assert set(pictures_of(page)) == drawn
     assert "This report was written without real images" in page
+
+
+def test_a_training_that_holds_training_images_is_hidden_with_them():
+    made, (_, cvae) = outcome(), galleries()
+    copying = tuple(replace(each, contains_training_images=True) for each in made.generators)
+    page = render(replace(made, generators=copying), (replace(cvae, contains_training_images=True),), real_images=False)
+    assert pictures_of(page) == []
+    text = words_of(page)
+    assert "What single codes change" not in text
+    assert "The same seeds" not in text
+    assert "Losses" in text
+    assert "The collapse detector fired in 3 of 5 splits." in text
+
+
+def test_how_a_generator_was_trained_stands_on_the_page():
+    page = render(outcome(), galleries())
+    text = words_of(page)
+    assert "How cvae was trained" in text
+    assert "How copies was trained" not in text
+    assert "class 'malignant': the drawn images are nearly all alike (spread 0.08 of real)" in text
+    assert "benign 0.91 (0.87) 0.88 (0.79) 0 of 5 splits 50 64" in text
+    assert "malignant 0.41 (0.08) – 3 of 5 splits 50 24.5" in text
+    assert "after steps 0 40 400 benign" in text
+    assert "100 0.0431 200 0.0123 chosen 400 0.0342" in text
+    assert "columns: values of the discrete code; rows: seeds" in text
+    assert "columns: continuous 1, from -1 to 1; rows: values of the discrete code" in text
+    assert page.count('class="curve ') == 3
+
+
+def test_a_strip_shows_the_frames_in_their_order():
+    copies, cvae = galleries()
+    page = render(outcome(), (copies, cvae))
+    strip = page[page.index('aria-label="strips"') : page.index("Which network is used")]
+    frames = cvae.training.frames
+    assert pictures_of(strip) == [picture(frames[steps][row]).uri for row in (0, 1) for steps in (0, 40, 400)]
+    assert 'alt="malignant, seed 1, after 40 steps"' in strip
+
+
+def test_only_what_was_seen_of_a_training_is_shown():
+    made, (_, cvae) = outcome(), galleries()
+    bare = replace(cvae.training, losses={}, frames={}, rows=(), distances={}, traversals=())
+    looked = replace(made.generators[1], collapsed=0, findings=(), diversity=(), looked=4)
+    text = words_of(render(replace(made, generators=(looked,)), (replace(cvae, training=bare),)))
+    assert "The collapse detector did not fire in any of 4 splits. No class has enough images to compare." in text
+    absent = (
+        "Losses",
+        "Discriminator right",
+        "The same seeds",
+        "Which network",
+        "What single codes",
+        "within each",
+    )
+    assert [words for words in absent if words in text] == []
+    unknown = replace(looked, looked=0)
+    text = words_of(render(replace(made, generators=(unknown,)), (replace(cvae, training=None),)))
+    assert "How cvae was trained" not in text
+    assert "How the generators" not in text
+    text = words_of(render(replace(made, generators=(unknown,)), (cvae,)))
+    assert "The diversity of its images was not looked at." in text
+
+
+def test_hostile_names_in_a_training_stay_text():
+    name = "<script>alert(1)</script>"
+    made, (_, cvae) = outcome((name, name + "<b>")), galleries((name, name + "<b>"), shown=2)
+    losses = {f"{name} loss": Curve(0, 400, (1.0, 2.0)), "a": Curve(0, 400, (0.5,))}
+    traversal = replace(cvae.training.traversals[0], code="<img src=x onerror=alert(1)>")
+    trained = replace(cvae.training, losses=losses, traversals=(traversal,))
+    hostile = replace(made.generators[1], name=name)
+    page = render(replace(made, generators=(hostile,)), (replace(cvae, generator=name, training=trained),))
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert "How <bdi>&lt;script&gt;alert(1)&lt;/script&gt;</bdi> was trained" in page
+    assert "<bdi>&lt;script&gt;alert(1)&lt;/script&gt; loss</bdi>" in page
+
+
+def test_notes_stand_below_the_sentence():
+    page = render(outcome(notes=("gan: collapse in 2 of 5 splits.",)), ())
+    assert page.index('id="sentence"') < page.index("gan: collapse in 2 of 5 splits.") < page.index('id="compared"')
+
+
+def points_of(drawn):
+    """Return the points of every line of a chart: across 0..1, and height 0..1 of a plot of 240 pixels."""
+    lines = re.findall(r'<polyline points="([^"]*)"', drawn)
+    return [[(float(x) / 1000, 1 - float(y) / 240) for x, y in (p.split(",") for p in line.split())] for line in lines]
+
+
+def test_a_loss_curve_goes_through_its_values():
+    values = (2.0, 1.0, -0.5, 0.25)
+    ((*points,),) = points_of(curves.loss_chart("gan", {"generator": Curve(0, 400, values)}, 400))
+    assert [x for x, _ in points] == [0.125, 0.375, 0.625, 0.875]
+    heights = np.array([y for _, y in points])
+    np.testing.assert_allclose(np.diff(heights) / np.ptp(heights), np.diff(values) / np.ptp(values), atol=2e-3)
+
+
+def test_losses_of_very_different_size_are_told_apart_on_a_logarithmic_axis():
+    losses = {"reconstruction": Curve(0, 2, (300.0, 30.0)), "divergence": Curve(0, 2, (0.03, 3.0))}
+    drawn = curves.loss_chart("vae", losses, 2)
+    (a, b), (c, d) = points_of(drawn)
+    assert a[1] - b[1] == pytest.approx(0.25 / 1.16, abs=1e-3)  # one of four decades, and 8 % left free at both ends
+    assert d[1] - c[1] == pytest.approx(0.5 / 1.16, abs=1e-3)
+    assert "loss, logarithmic" in drawn
+    assert re.findall(r'text-anchor="end" class="tick-label">([^<]+)', drawn)[:4] == ["0.1", "1", "10", "100"]
+
+
+def test_a_few_values_far_out_do_not_flatten_a_curve():
+    losses = {"critic": Curve(0, 400, (900.0, *(math.sin(i) for i in range(399))))}
+    ((first, *rest),) = points_of(curves.loss_chart("gan", losses, 400))
+    assert first[1] == 1.0
+    assert np.ptp([y for _, y in rest]) > 0.8
+    made, (_, cvae) = outcome(), galleries()
+    page = render(made, (replace(cvae, training=replace(cvae.training, losses=losses)),))
+    assert "A few values lie beyond the axis" in page
+    assert "A few values lie beyond the axis" not in render(made, galleries())
+
+
+def test_a_curve_of_a_phase_stands_over_its_steps():
+    losses = {"reconstruction": Curve(0, 100, (1.0, 2.0)), "generator": Curve(100, 400, (2.0, 1.0, 2.0))}
+    first, second = points_of(curves.loss_chart("gan", losses, 400))
+    assert [x for x, _ in first] == [0.0625, 0.1875]
+    assert [x for x, _ in second] == [0.375, 0.625, 0.875]
+
+
+@pytest.mark.parametrize("values", [(0.7,), (0.7, 0.7, 0.7)])
+def test_a_level_curve_is_a_level_line(values):
+    (points,) = points_of(curves.loss_chart("gan", {"generator": Curve(0, 9, values)}, 9))
+    assert len(points) >= 2
+    assert {y for _, y in points} == {0.5}
+
+
+def test_a_mosaic_keeps_every_pixel_in_its_place():
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 3, 9, 8), dtype=np.uint8)
+    shown = mosaic(images)
+    decoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown.uri.partition(",")[2]))))
+    assert decoded.shape == (2 * 9 + 1, 3 * 8 + 2, 4)
+    for row in range(2):
+        for column in range(3):
+            tile = decoded[10 * row : 10 * row + 9, 9 * column : 9 * column + 8]
+            np.testing.assert_array_equal(np.moveaxis(tile[..., :3], 2, 0), images[row, column])
+    assert (decoded[..., 3] == 0).sum() == 2 * 19 + 26 - 2
+    assert (shown.width, shown.height, shown.enlarged) == (26 * 7, 19 * 7, True)
 
 
 def test_nothing_points_to_a_network():

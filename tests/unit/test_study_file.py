@@ -254,7 +254,7 @@ def test_a_relative_source_is_meant_from_the_file(load, tmp_path):
 
 CHANGES = {
     ("{ sampling", "{ steps = 900, sampling"): "arm 'turned' changes 'steps': every arm has one budget",
-    ("steps = 20", "chanels = 3"): "[[generators]] 2: cvae has no setting 'chanels'. Expected one of: hidden,",
+    ("steps = 20", "chanels = 3"): "[[generators]] 2: cvae has no setting 'chanels'. Expected one of: steps,",
     ("steps = 20", "stepz = 3"): "[[generators]] 2: cvae has no setting 'stepz': did you mean 'steps'?",
     ("steps = 20", 'steps = "3"'): "[[generators]] 2: steps of cvae: expected a valid integer. Got '3'.",
     ("steps = 20", "steps = 0"): "[[generators]] 2: steps of cvae: expected greater than or equal to 1. Got 0.",

@@ -14,6 +14,8 @@ from augury.cli.shell import (
     Columns,
     Data,
     Fit,
+    Force,
+    Grey,
     Group,
     Levels,
     On,
@@ -27,6 +29,7 @@ from augury.cli.shell import (
     stdout,
     tell,
 )
+from augury.errors import SettingsError
 
 
 @app.command()
@@ -34,6 +37,7 @@ def look(
     data: Data,
     size: Size = "auto",
     fit: Fit = "stretch",
+    grey: Grey = False,
     levels: Levels = "auto",
     group: Group = "",
     columns: Columns = "",
@@ -47,7 +51,7 @@ def look(
     from augury.progress import Bar
     from augury.readers import ReadSettings
 
-    settings = ReadSettings(**how_to_read(size, levels, group, columns, True), fit=fit)
+    settings = ReadSettings(**how_to_read(size, levels, group, columns, True, grey), fit=fit)
     with Bar(stderr) as bar:
         seen = look_at(data, settings, bar.on_image)
     if sheet is not None:
@@ -71,22 +75,33 @@ def fit(
     shape: Annotated[
         Literal["stretch", "crop", "pad"], typer.Option("--fit", help="How other shapes are fitted.")
     ] = "stretch",
+    grey: Grey = False,
     levels: Levels = "auto",
     columns: Columns = "",
     skip_unreadable: Skip = False,
     part: Annotated[Literal["all", "train"], typer.Option(help="All images, or the given train part only.")] = "all",
     seed: Seed = 0,
     device: On = "auto",
+    force: Force = False,
 ) -> None:
     """Fit a generator on labelled images and keep it."""
     from augury.models import fit_model
     from augury.progress import Bar
     from augury.readers import ReadSettings
 
-    how = ReadSettings(**how_to_read(size, levels, "", columns, skip_unreadable), fit=shape)
+    how = ReadSettings(**how_to_read(size, levels, "", columns, skip_unreadable, grey), fit=shape)
     with Bar(stderr) as bar:
         card = fit_model(
-            data, generator, settings or [], out, how=how, part=part, seed=seed, device=device, on_step=bar.on_step
+            data,
+            generator,
+            settings or [],
+            out,
+            how=how,
+            part=part,
+            seed=seed,
+            device=device,
+            force=force,
+            on_step=bar.on_step,
         )
     say(f"{card.kind} fitted on {sum(card.counts)} images: {out}")
     if card.contains_training_images:
@@ -99,12 +114,20 @@ def sample(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for images and manifest.csv.")],
     per_class: Annotated[int | None, typer.Option(min=1, help="Images of every class.")] = None,
     count: Annotated[list[str] | None, typer.Option(help="CLASS=N, as often as needed.")] = None,
+    traverse: Annotated[
+        bool, typer.Option("--traverse", help="Pictures of what each code does instead; for infogan.")
+    ] = False,
     seed: Seed = 0,
     device: On = "auto",
 ) -> None:
     """Draw labelled images from a fitted generator: PNGs and manifest.csv."""
-    from augury.models import sample_model
+    from augury.models import sample_model, traverse_model
 
+    if traverse:
+        if per_class is not None or count:
+            raise SettingsError("--traverse draws every class and every code: leave out --per-class and --count.")
+        say(f"{traverse_model(model, out, seed=seed, device=device)} pictures: {out}")
+        return
     drawn = sample_model(model, out, per_class=per_class, counts=count or [], seed=seed, device=device)
     say(f"{drawn} images: {out}")
 

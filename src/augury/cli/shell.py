@@ -64,6 +64,7 @@ Fit = Annotated[Literal["stretch", "crop", "pad"], typer.Option(help="How other 
 Levels = Annotated[
     str, typer.Option(help="More than 8 bits to 8: 'percentiles LOW HIGH', 'window CENTRE WIDTH' or auto.")
 ]
+Grey = Annotated[bool, typer.Option("--grey", help="Leave colours out.")]
 Group = Annotated[
     str,
     typer.Option(help="What belongs together: a column, folder, none, or a regular expression with (?P<group>...)."),
@@ -73,6 +74,7 @@ Skip = Annotated[bool, typer.Option("--skip-unreadable", help="Go on without fil
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything.")]
 Plugins = Annotated[bool, typer.Option("--allow-plugins", help="Let the file name code from outside.")]
 Version = Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version.")]
+Force = Annotated[bool, typer.Option("--force", help="Go on where a class is too small for a generator.")]
 NoReal = Annotated[bool, typer.Option("--no-real-images", help="Leave real images out of the report.")]
 
 
@@ -86,9 +88,9 @@ def tell(line: str) -> None:
     stderr.print(escape(printable(line)))
 
 
-def how_to_read(size: str, levels: str, group: str, columns: str, skip_unreadable: bool) -> dict[str, Any]:
+def how_to_read(size: str, levels: str, group: str, columns: str, skip_unreadable: bool, grey: bool) -> dict[str, Any]:
     """Return the reading options as settings."""
     from augury.readers import parse_columns, parse_size, sized
 
     wanted = {"size": sized(parse_size(size)), "levels": levels, "group": group, "columns": parse_columns(columns)}
-    return {**wanted, "skip_unreadable": skip_unreadable}
+    return {**wanted, "skip_unreadable": skip_unreadable, "channels": "grey" if grey else "auto"}

@@ -18,6 +18,8 @@ from augury.cli.shell import (
     Columns,
     Data,
     Fit,
+    Force,
+    Grey,
     Group,
     Jobs,
     Levels,
@@ -61,6 +63,7 @@ def try_(
     preset: Annotated[Preset, typer.Option(help="How long and how sure.")] = "standard",
     size: Size = "auto",
     fit: Fit = "stretch",
+    grey: Grey = False,
     levels: Levels = "auto",
     group: Group = "",
     columns: Columns = "",
@@ -77,6 +80,9 @@ def try_(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the classifier; default: its own, for quick half.")
     ] = None,
+    generator: Annotated[
+        list[str] | None, typer.Option(help="A kind of `augury list`, as often as needed; default: cvae.")
+    ] = None,
     tune: Annotated[int, typer.Option(min=0, help="Trials per split that tune rate and weight decay.")] = 0,
     seed: Seed = 0,
     out: Out = Path("augury-try"),
@@ -84,32 +90,35 @@ def try_(
     device: On = "auto",
     as_json: AsJson = False,
     no_real_images: NoReal = False,
+    force: Force = False,
 ) -> None:
     """Run a study on your own images, without writing a file."""
+    from augury.generators.base import refuse_small
     from augury.progress import Bar
     from augury.readers import is_place, reader_for
     from augury.study import DataSettings, for_images
     from augury.study.estimate import parse_seconds
     from augury.study.layout import lay, read_images
-    from augury.study.presets import named_classifier
+    from augury.study.presets import named_classifier, named_generator
     from augury.study.store import open_store
     from augury.training import choose_device
 
     reader_for(data)  # what is not there is named as it was written
     recipe = named_classifier(classifier, steps, halved=preset == "quick")
+    makers = tuple(named_generator(name) for name in generator or ["cvae"])
     seconds = parse_seconds(budget) if budget else math.inf
     source = str(Path(data).absolute()) if is_place(data) else data
     families = tuple(name.strip() for name in safe.split(",") if name.strip())
-    how = how_to_read(size, levels, group, columns, skip_unreadable)
+    how = how_to_read(size, levels, group, columns, skip_unreadable, grey)
     settings = DataSettings(source=source, **how, fit=fit, safe=families, positive=positive)
     with open_store(out / "store", choose_device(device)) as store:
         with Bar(stderr) as bar:
             read, prepared = read_images(settings, store, given_split=split == "given", told=bar.on_image)
-        study = for_images(
-            settings, prepared.cleaned.images, recipe, preset=preset, split=split, trials=tune, seed=seed
-        )
-        laid = _fitted(lay(study, read, prepared, store), seconds, jobs, device)
-        _finish(laid, out, jobs, device, as_json, real_images=not no_real_images)
+        images = prepared.cleaned.images
+        study = for_images(settings, images, recipe, makers, preset=preset, split=split, trials=tune, seed=seed)
+        laid = lay(study, read, prepared, store)
+        refuse_small(laid.too_small(), force=force)
+        _finish(_fitted(laid, seconds, jobs, device), out, jobs, device, as_json, real_images=not no_real_images)
 
 
 def _fitted(laid: Laid, seconds: float, jobs: int | None, device: str) -> Laid:
@@ -142,6 +151,7 @@ def run(
     allow_plugins: Plugins = False,
     as_json: AsJson = False,
     no_real_images: NoReal = False,
+    force: Force = False,
 ) -> None:
     """Run a study file, or finish one: what is done is not done again."""
     from augury.study import load_study
@@ -152,7 +162,7 @@ def run(
     if dry_run:
         _dry_run(study, kept, jobs, device)
     else:
-        _run_into(study, folder, kept, jobs, device, as_json, real_images=not no_real_images)
+        _run_into(study, folder, kept, jobs, device, as_json, real_images=not no_real_images, force=force)
 
 
 def _dry_run(study: Study, kept: Path, jobs: int | None, device: str) -> None:
@@ -256,9 +266,18 @@ def _jobs(jobs: int | None, study: Study, device: str) -> int:
 
 
 def _run_into(
-    study: Study, out: Path, kept: Path, jobs: int | None, device: str, as_json: bool, *, real_images: bool = True
+    study: Study,
+    out: Path,
+    kept: Path,
+    jobs: int | None,
+    device: str,
+    as_json: bool,
+    *,
+    real_images: bool = True,
+    force: bool = False,
 ) -> None:
     """Run a study in a store."""
+    from augury.generators.base import refuse_small
     from augury.progress import Bar
     from augury.study.layout import lay_out
     from augury.study.store import open_store
@@ -267,6 +286,7 @@ def _run_into(
     with open_store(kept, choose_device(device)) as store:
         with Bar(stderr) as bar:
             laid = lay_out(study, store, bar.on_image)
+        refuse_small(laid.too_small(), force=force)
         _describe(laid)
         _finish(laid, out, jobs, device, as_json, real_images=real_images)
 
@@ -282,7 +302,7 @@ def _finish(laid: Laid, out: Path, jobs: int | None, device: str, as_json: bool,
     where = choose_device(device)
     keep_study(laid.study, out)
     with Bar(stderr) as bar:
-        finished = make(laid, jobs=_jobs(jobs, laid.study, where), device=where, progress=bar)
+        finished = make(laid, jobs=_jobs(jobs, laid.study, where), device=where, force=True, progress=bar)
     finished.save(out)
     write_report(finished.outcome, galleries(finished), out / "report.html", real_images=real_images)
     _conclude(finished, out, as_json)

@@ -5,17 +5,59 @@ from __future__ import annotations
 from pathlib import Path
 
 from augury.errors import DataError
+from augury.generators.acgan import ACGAN
+from augury.generators.autoencoder import DeepAutoencoder
+from augury.generators.bagan import BAGAN
 from augury.generators.base import Card, Generator, Sampler
 from augury.generators.blend import Blend
+from augury.generators.cgan import CGAN
+from augury.generators.cgan_conv import CGANConv
 from augury.generators.cvae import CVAE
+from augury.generators.dagan import DAGAN
+from augury.generators.dcgan import DCGAN
+from augury.generators.dense_gan import DenseGAN
+from augury.generators.infogan import InfoGAN
 from augury.generators.repeat import Repeat
+from augury.generators.superres import SuperResolution
+from augury.generators.wgan_gp import WGANGP
 
-__all__ = ["CVAE", "GENERATORS", "Blend", "Card", "Generator", "Repeat", "Sampler", "load_sampler"]
+__all__ = [
+    "ACGAN",
+    "BAGAN",
+    "CGAN",
+    "CVAE",
+    "DAGAN",
+    "DCGAN",
+    "GENERATORS",
+    "WGANGP",
+    "Blend",
+    "CGANConv",
+    "Card",
+    "DeepAutoencoder",
+    "DenseGAN",
+    "Generator",
+    "InfoGAN",
+    "Repeat",
+    "Sampler",
+    "SuperResolution",
+    "load_sampler",
+]
 
 GENERATORS: dict[str, type[Generator]] = {
     "repeat": Repeat,
     "blend": Blend,
+    "autoencoder": DeepAutoencoder,
     "cvae": CVAE,
+    "cgan": CGAN,
+    "dcgan": DCGAN,
+    "wgan_gp": WGANGP,
+    "acgan": ACGAN,
+    "dense_gan": DenseGAN,
+    "cgan_conv": CGANConv,
+    "infogan": InfoGAN,
+    "superres": SuperResolution,
+    "bagan": BAGAN,
+    "dagan": DAGAN,
 }
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from augury.errors import DataError, SettingsError
+from augury.generators.film import Film
 from augury.images import ImageSet, pixel_digest
 from augury.seeds import seed_for
 from augury.settings import Recipe, lists, nearest
@@ -95,15 +96,21 @@ class Generator(Recipe, ABC):
         control: The images are no news to a classifier (copies and mixtures of real ones): an arm with them
             counts as one that does not use generated images.
         contains_training_images: A fitted model holds images it was fitted on.
+        near_copies: What it draws keeps close to single real images by construction.
     """
 
     summary: ClassVar[str]
     control: ClassVar[bool] = False
     contains_training_images: ClassVar[bool] = False
+    near_copies: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, train: ImageSet, run: Run) -> Sampler:
         """Fit on training images and on nothing else."""
+
+    def least_per_class(self) -> int:
+        """Return how many images of a class it takes, roughly, to be worth training; 0: any number."""
+        return 0
 
     @classmethod
     @abstractmethod
@@ -111,11 +118,55 @@ class Generator(Recipe, ABC):
         """Open what the sampler saved."""
 
 
+def small_class(recipe: Generator, name: str, count: int) -> str:
+    """Say that a class is too small for a generator, and why; empty if it is not."""
+    least = recipe.least_per_class()
+    if count >= least:
+        return ""
+    return (
+        f"class {name!r} has {count} training images, and {recipe.kind}, trained from scratch, needs about {least}: "
+        "with fewer it repeats the ones it has seen, or collapses"
+    )
+
+
+def first_of(sentences: Sequence[str]) -> str:
+    """Return the first of some sentences, and how many more there are."""
+    return sentences[0] + (f" (and {len(sentences) - 1} more)" if len(sentences) > 1 else "")
+
+
+def refuse_small(sentences: Sequence[str], *, force: bool) -> None:
+    """Stop where classes are too small for a generator, unless that is wanted.
+
+    Raises:
+        DataError: If there is such a class and `force` is not set.
+    """
+    if sentences and not force:
+        raise DataError(
+            f"{first_of(sentences)}. Use dagan, cvae, or augmentation for such a class, add images, "
+            "or go on all the same with --force (in Python: force=True)."
+        )
+
+
 class Sampler(ABC):
-    """A fitted generator."""
+    """A fitted generator.
+
+    Attributes:
+        card: What it says of itself.
+        film: What was seen of its training; None where no network was trained.
+    """
+
+    film: Film | None = None
 
     def __init__(self, card: Card) -> None:
         self.card = card
+
+    def at(self, steps: int) -> Sampler:
+        """Return the sampler as it was after some steps of its training, from a snapshot.
+
+        Raises:
+            SettingsError: If there is none.
+        """
+        raise SettingsError(f"{self.card.kind} keeps no snapshots. Got {steps} steps.")
 
     @abstractmethod
     def sample(self, labels: Tensor, seeds: Sequence[int]) -> Tensor:

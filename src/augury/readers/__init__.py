@@ -18,6 +18,7 @@ from augury.readers.how import sized as sized
 from augury.readers.manifest import Manifest
 from augury.readers.medmnist import MedMNIST
 from augury.readers.npz import Npz
+from augury.readers.pixels import Channels as Channels
 from augury.readers.pixels import Facts as Facts
 from augury.readers.pixels import Fit as Fit
 from augury.readers.pixels import Size as Size
@@ -33,6 +34,7 @@ def read(
     *,
     size: Size = "auto",
     fit: Fit = "stretch",
+    channels: Channels = "auto",
     levels: str = "auto",
     group: str = "",
     columns: Mapping[str, str] | None = None,
@@ -46,6 +48,8 @@ def read(
         size: A side in pixels (8..1024), (height, width), "native": as they are, or "auto": as they are when all have
             one size and no side is over 64, else 64 x 64.
         fit: What becomes of another aspect ratio: "stretch", "crop" or "pad".
+        channels: "auto": grey when no image has colour, else all are colour; "grey": colour images become their luma
+            (ITU-R 601) as soon as they are decoded.
         levels: How more than eight bits become eight: "percentiles LOW HIGH" of each image, "window CENTRE WIDTH", or
             "auto": a DICOM file's own window, else percentiles 0.5 to 99.5.
         group: What belongs together: a column, "folder", a regular expression with `(?P<group>...)`, "none", or "" for
@@ -54,8 +58,8 @@ def read(
         skip_unreadable: Go on without files that cannot be read.
 
     Returns:
-        uint8 images (N, C, H, W), C = 1 when no image has colour, else 3, with labels, names, digests of the pixels
-        before any resizing, and groups, given parts and further columns if there are any.
+        uint8 images (N, C, H, W), C = 1 when no image has colour or colours are left out, else 3, with labels, names,
+        digests of the pixels before any resizing, and groups, given parts and further columns if there are any.
 
     Raises:
         DataError: If nothing can read the source, or its content cannot be used as it is.
@@ -69,6 +73,7 @@ def read(
     settings = ReadSettings(
         size=sized(size),
         fit=fit,
+        channels=channels,
         levels=levels,
         group=group,
         columns=tuple((columns or {}).items()),

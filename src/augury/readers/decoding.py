@@ -33,6 +33,7 @@ class _Pieces(Dataset[list[Picture | Refused]]):
     def __init__(self, tree: Tree, names: Sequence[str], settings: ReadSettings) -> None:
         self.tree, self.names = tree, names
         self.levels, self.sizing = Levels.parse(settings.levels), settings.sizing
+        self.channels = settings.channels
         self.size = _piece(settings.sizing)
 
     def __len__(self) -> int:
@@ -43,7 +44,7 @@ class _Pieces(Dataset[list[Picture | Refused]]):
 
     def _one(self, name: str) -> Picture | Refused:
         try:
-            return picture(name, decode(self.tree.read(name), self.levels), self.sizing)
+            return picture(name, decode(self.tree.read(name), self.levels), self.sizing, self.channels)
         except UnreadableError as error:
             return Refused(name, str(error))
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from augury.errors import SettingsError
 from augury.readers.grouping import check_rule
 from augury.readers.levels import Levels
-from augury.readers.pixels import Size, Sizing
+from augury.readers.pixels import Channels, Size, Sizing
 from augury.settings import Recipe, by_name, nearest
 
 ROLES = ("path", "label", "split")
@@ -31,6 +31,9 @@ class ReadSettings(Recipe):
         default="auto", description="height and width in pixels, auto (as they are, at most 64 x 64) or native"
     )
     fit: Literal["stretch", "crop", "pad"] = Field(default="stretch", description="how other shapes are fitted")
+    channels: Channels = Field(
+        default="auto", description="auto (grey unless any image has colour) or grey (colours are left out)"
+    )
     levels: str = Field(
         default="auto",
         description="more than 8 bits to 8: 'percentiles LOW HIGH' of each image, 'window CENTRE WIDTH', or auto",

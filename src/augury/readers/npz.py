@@ -107,7 +107,8 @@ def _read(arrays: _Arrays, published: str | None, settings: ReadSettings, told: 
     album, levels, sizing = Album(most, settings.sizing), Levels.parse(settings.levels), settings.sizing
     for part, prefix, labels in counted:
         for i, image in enumerate(arrays.images(f"{prefix}images", len(labels))):
-            album.add(picture(f"{part}/{i}" if part else f"{i}", from_array(image, levels), sizing))
+            name = f"{part}/{i}" if part else f"{i}"
+            album.add(picture(name, from_array(image, levels), sizing, settings.channels))
             if told is not None:
                 told(len(album.kept), most)
     labels = [label for _, _, own in counted for label in own]

@@ -21,6 +21,7 @@ from augury.resizing import Fit as Fit
 from augury.resizing import resized
 
 Size = int | tuple[int, int] | Literal["auto", "native"]
+Channels = Literal["auto", "grey"]
 
 MIN_SIDE, MAX_SIDE = 8, 1024
 AUTO_SIDE = 64
@@ -138,7 +139,8 @@ class Picture:
         name: Its name in the set.
         pixels: uint8 (C, H, W), C = 1 or 3; shrunk already where that is certain, so that memory stays modest.
         facts: What it was.
-        digest: Digest of the pixels as decoded; a colour picture without colour counts as a grey one.
+        digest: Digest of the pixels as decoded; a colour picture without colour counts as a grey one, and where colours
+            are left out every one does, so that a picture and its grey copy are the same.
         thumbnail: uint8 (S, S), grey: what near duplicates are found by.
         group: What the file itself says it belongs to (the patient, in DICOM), or None.
     """
@@ -151,15 +153,27 @@ class Picture:
     group: str | None = None
 
 
-def picture(name: str, decoded: Decoded, sizing: Sizing) -> Picture:
+def picture(name: str, decoded: Decoded, sizing: Sizing, channels: Channels = "auto") -> Picture:
     """Prepare a decoded image for a set.
+
+    Args:
+        name: Its name in the set.
+        decoded: Its pixels.
+        sizing: The size the set gets.
+        channels: "auto": as they are; "grey": a colour picture becomes its luma, 0.299 R + 0.587 G + 0.114 B, as
+            decoded, before anything is resized.
+
+    Reference: ITU-R BT.601-7, 2.5.1 (luma).
 
     Example:
         >>> grey = picture("a", from_array(np.zeros((10, 12, 3), dtype=np.uint8), Levels()), Sizing())
         >>> grey.pixels.shape, grey.facts.height, grey.facts.width
         ((1, 10, 12), 10, 12)
+        >>> red = from_array(np.full((10, 12, 3), [255, 0, 0], dtype=np.uint8), Levels())
+        >>> picture("b", red, Sizing(), "grey").pixels[:, 0, 0].tolist()
+        [76]
     """
-    pixels = _channels_first(decoded.shown)
+    pixels = _channels_first(_luma(decoded.shown) if channels == "grey" else decoded.shown)
     original = pixels.shape[1:]
     target = sizing.target
     if sizing.size == "auto" and max(original) > AUTO_SIDE:
@@ -169,6 +183,11 @@ def picture(name: str, decoded: Decoded, sizing: Sizing) -> Picture:
     # the most frequent size is the one on the way to a thumbnail
     stage = shown if sizing.fit == "stretch" and target == (STAGE, STAGE) else pixels
     return Picture(name, shown, decoded.facts, pixel_digest(digested), thumbnail(stage), decoded.group)
+
+
+def _luma(shown: Pixels) -> Pixels:
+    """Leave out colours; three equal channels give the very values of each."""
+    return shown if shown.ndim == 2 else np.array(Image.fromarray(shown).convert("L"))
 
 
 def _native(values: Values) -> Values:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from augury.report.picks import score
 from augury.report.wording import wording
 from augury.statistics import Bootstrap, Interval, dose_region
+from augury.study.exhibit import ClassGallery
 from augury.study.outcome import (
     ArmResult,
-    ClassGallery,
     ClassResult,
     Contrast,
     DataSummary,

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augury.files import write_whole
-from augury.report import charts, clinical, findings, tables
+from augury.report import charts, clinical, curves, findings, tables, training
 from augury.report.picks import REAL, arms_of, best_without, chosen_using, dose_families, named
 from augury.report.pictures import LARGEST, Picture, picture
 from augury.report.reliability import reliability_chart
 from augury.report.templates import template
 from augury.report.wording import wording
-from augury.study.outcome import ArmResult, ClassGallery, ClassResult, Clinic, Contrast, Gallery, Outcome
+from augury.study.exhibit import ClassGallery, Gallery
+from augury.study.outcome import ArmResult, ClassResult, Clinic, Contrast, Outcome
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def write_report(outcome: Outcome, galleries: Sequence[Gallery], path: Path, *, 
 
     Args:
         outcome: All numbers of the study.
-        galleries: Real and drawn images, one gallery per generator.
+        galleries: Real and drawn images and what was seen of the training, one gallery per generator.
         path: The file to write; an older one is replaced.
         real_images: Show real images; without them, neither nearest images nor the images of a generator that
             contains training images are shown.
@@ -106,6 +107,7 @@ def render(outcome: Outcome, galleries: Sequence[Gallery], *, real_images: bool 
         outcome=outcome,
         sides=_sides(outcome),
         galleries=[(gallery, _shelves(gallery, real_images)) for gallery in galleries],
+        watched=training.watched(outcome.generators, galleries, real_images=real_images),
         controls={generator.name for generator in outcome.generators if generator.control},
         real_images=real_images,
         largest=LARGEST,
@@ -114,6 +116,8 @@ def render(outcome: Outcome, galleries: Sequence[Gallery], *, real_images: bool 
         draw_reliability=reliability_chart,
         words=wording(outcome.contrasts[0].generated),
         clinical=clinical,
+        curves=curves,
+        trained=training,
         tables=tables,
     )
 

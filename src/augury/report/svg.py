@@ -84,16 +84,21 @@ class Axis:
         return FIRST + (LAST - FIRST) * self.share(value)
 
 
-def axis(values: Iterable[float], *, most: int = 6) -> Axis:
+def axis(values: Iterable[float], *, most: int = 6, room: float = 0.08) -> Axis:
     """Lay an axis around the finite ones among some values, with `most` ticks or fewer.
+
+    Args:
+        values: What must fit on it.
+        most: Number of ticks.
+        room: Share of the values' range that is left free at each end.
 
     >>> axis([0.0, 0.04]).ticks
     (0.0, 0.01, 0.02, 0.03, 0.04)
     """
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
-    room = 0.08 * (high - low) or 0.01
-    low, high = low - room, high + room
+    free = room * (high - low) if high > low else 0.01
+    low, high = low - free, high + free
     step = _step((high - low) / most)
     count = range(math.ceil(low / step), math.floor(high / step) + 1)
     decimals = max(0, -math.floor(math.log10(step)) + (1 if f"{step:e}".startswith("2.5") else 0))

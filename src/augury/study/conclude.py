@@ -12,6 +12,7 @@ import numpy as np
 
 import augury
 from augury.errors import StepDiedError
+from augury.generators.base import first_of
 from augury.metrics.classification import METRICS
 from augury.settings import Recipe
 from augury.splits import fold_ratio
@@ -19,12 +20,13 @@ from augury.study.block import Block
 from augury.study.clinic import clinic
 from augury.study.contrast import contrast, gates
 from augury.study.engine import Ran
+from augury.study.generator_results import collapse_notes, generator_results
 from augury.study.grid import Cell
 from augury.study.layout import Laid
-from augury.study.outcome import ArmResult, DataSummary, Failure, GeneratorResult, Outcome, PlanSummary
-from augury.study.steps import FitGenerator, Step
+from augury.study.outcome import ArmResult, DataSummary, Failure, Outcome, PlanSummary
+from augury.study.steps import Step
 from augury.study.study import Study
-from augury.study.study_file import kind_of, shared_text
+from augury.study.study_file import shared_text
 from augury.study.summary import arm_results
 from augury.study.table import ScoredCell
 
@@ -41,6 +43,7 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
     blocks = [Block.of(laid, scored, named.name) for named in study.classifiers]
     checks = gates(blocks[0])
     arms = tuple(row for block in blocks for row in arm_results(block))
+    makers = generator_results(laid, ran)
     contrasts = [contrast(block, checks if block is blocks[0] else gates(block)) for block in blocks]
     if contrasts[0] is None:
         raise StepDiedError(_too_little(ran, len(laid.cells), len(scored)))
@@ -55,7 +58,7 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
         plan=_plan_summary(laid),
         contrasts=tuple(c for c in contrasts if c is not None),
         arms=arms,
-        generators=tuple(_generator_results(laid, ran)),
+        generators=makers,
         gates=checks,
         flaws=study.flaws,
         budget=_budget(study),
@@ -63,7 +66,11 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
         cells_failed=len(laid.cells) - len(scored),
         cells=len(laid.cells),
         settings=shared_text(study),
-        notes=nothing_learned(arms, blocks[0].metric, len(laid.images.classes)),
+        notes=(
+            *nothing_learned(arms, blocks[0].metric, len(laid.images.classes)),
+            *small_classes(laid.too_small()),
+            *collapse_notes(makers),
+        ),
         environment=environment(device, study.threads),
         clinics=tuple(found for found in map(clinic, blocks) if found is not None),
     )
@@ -79,6 +86,11 @@ def nothing_learned(arms: Sequence[ArmResult], metric: str, classes: int) -> tup
         f"No arm scores clearly above chance ({chance:.3f}; the best has {best:.3f}): the classifier has learned "
         "little, so the comparison says little. Give it more steps, larger images or more of them.",
     )
+
+
+def small_classes(sentences: Sequence[str]) -> tuple[str, ...]:
+    """Say that a generator was trained on a class that is too small for it."""
+    return (f"Forced: {first_of(sentences)}.",) if sentences else ()
 
 
 def _too_little(ran: Ran, planned: int, scored: int) -> str:
@@ -129,28 +141,6 @@ def _plan_summary(laid: Laid) -> PlanSummary:
         test_images=test,
         ratio=fold_ratio(split.folds),
     )
-
-
-def _generator_results(laid: Laid, ran: Ran) -> list[GeneratorResult]:
-    fits = {chunk.fit.generator: chunk.fit for cell in laid.cells for chunk in cell.fit.pool}
-    return [
-        GeneratorResult(
-            name=named.name,
-            kind=kind_of(named.recipe),
-            settings=named.recipe.settings(),
-            control=named.recipe.control,
-            contains_training_images=named.recipe.contains_training_images,
-            parameters=_parameters(laid, fits.get(named.recipe), ran),
-        )
-        for named in laid.study.generators
-    ]
-
-
-def _parameters(laid: Laid, fit: FitGenerator | None, ran: Ran) -> int:
-    if fit is None or ran.missing(fit) or not laid.store.has(fit):
-        return 0
-    parameters: int = laid.store.get(fit).card.parameters
-    return parameters
 
 
 def _budget(study: Study) -> str:

@@ -1,17 +1,27 @@
-"""Real and drawn images side by side, each drawn one with the real training image nearest to it."""
+"""What is seen of a generator: real and drawn images side by side, and how its network was trained."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from augury.generators.base import Card, Sampler
+from augury.generators.neural import NetworkSampler
+from augury.generators.superres import SuperResolutionSampler
 from augury.images import ImageSet
+from augury.seeds import seed_for
 from augury.stored import StoredPixels, in_chunks
-from augury.study.outcome import ClassGallery, Gallery
+from augury.study.exhibit import ClassGallery, Curve, Gallery, Training, Traversal
 from augury.study.run import Finished
-from augury.study.steps import FitGenerator
+from augury.study.steps import DrawImages, Step, chosen
+from augury.study.watching import Choice
 
+CLASSES_TRAVERSED, CODES_TRAVERSED = 2, 3  # a grid of each; more would fill pages
+LONGEST = 12  # rows and columns of such a grid
 SHOWN = 8  # images per class and kind
 COMPARED = 500  # real images whose nearest neighbour is looked for, to say what is usual
 COMPARED_PIXELS = (
@@ -21,24 +31,80 @@ COMPARED_PIXELS = (
 
 def galleries(finished: Finished) -> tuple[Gallery, ...]:
     """Return one gallery per generator, from the first split that has its images, controls last."""
-    made: dict[str, Gallery] = {}
-    for cell in finished.laid.cells:
+    laid, made = finished.laid, dict[str, Gallery]()
+    for cell in laid.cells:
         if cell.arm.generator is not None and cell.arm.generator.name not in made and cell.fit.pool:
-            fit = cell.fit.pool[0].fit
-            if not finished.ran.missing(fit) and finished.laid.store.has(fit):
-                train = finished.laid.images.take(cell.split.train)
-                made[cell.arm.generator.name] = _gallery(finished, cell.arm.generator.name, fit, train)
-    controls = {named.name for named in finished.laid.study.generators if named.recipe.control}
+            chunk = cell.fit.pool[0]
+            if all(_is_there(finished, step) for step in (chunk.fit, chunk.choice) if step is not None):
+                made[cell.arm.generator.name] = _gallery(
+                    cell.arm.generator.name, chunk, laid.images.take(cell.split.train), laid.store.get
+                )
+    controls = {named.name for named in laid.study.generators if named.recipe.control}
     return tuple(sorted(made.values(), key=lambda gallery: gallery.generator in controls))
 
 
-def _gallery(finished: Finished, name: str, fit: FitGenerator, train: ImageSet) -> Gallery:
-    sampler = finished.laid.store.get(fit)
+def _is_there(finished: Finished, step: Step) -> bool:
+    return not finished.ran.missing(step) and finished.laid.store.has(step)
+
+
+def _gallery(name: str, chunk: DrawImages, train: ImageSet, get: Callable[[Step], Any]) -> Gallery:
+    sampler, fit = chosen(chunk, get), chunk.fit
     classes = []
     for label in range(len(train.classes)):
         drawn = sampler.draw_rows([label] * SHOWN, list(range(SHOWN)), seed=fit.seed).images
         classes.append(class_gallery(train.classes[label], train.of_class(label).images, drawn[:]))
-    return Gallery(name, fit.generator.contains_training_images, tuple(classes))
+    choice = get(chunk.choice) if chunk.choice is not None else None
+    trained = training(sampler, choice, seed=fit.seed)
+    return Gallery(name, fit.generator.contains_training_images, tuple(classes), trained)
+
+
+def training(sampler: Sampler, choice: Choice | None = None, *, seed: int = 0) -> Training | None:
+    """Return what was seen of the training of a sampler's network; None where no network was trained.
+
+    Args:
+        sampler: The sampler that images are drawn from.
+        choice: Which of its snapshots that is, if any were kept.
+        seed: Where the noise of traversals comes from.
+    """
+    trained = sampler.inner if isinstance(sampler, SuperResolutionSampler) else sampler
+    if not isinstance(trained, NetworkSampler):
+        return None
+    classes, frames = trained.card.classes, trained.film.frames()
+    steps = trained.recipe.total_steps(len(classes))
+    return Training(
+        steps=steps,
+        losses={
+            name: Curve(*trained.recipe.stretch(name, len(classes)), tuple(values))
+            for name, values in trained.film.losses().items()
+        },
+        frames=frames,
+        rows=tuple(classes[label] for label in trained.strip_labels.tolist()),
+        distances=dict(sorted(choice.distances.items())) if choice is not None else {},
+        chosen=choice.steps if choice is not None else steps,
+        traversals=traversals(trained, seed) if isinstance(trained, Steered) else (),
+    )
+
+
+@runtime_checkable
+class Steered(Protocol):
+    """A sampler whose images can be steered by codes: its recipe names them as `code_names`."""
+
+    card: Card
+    recipe: Any
+
+    def traverse(self, label: int, seed: int, *, code: str) -> Tensor:
+        """Draw images that differ in one code from column to column: uint8 (rows, columns, C, H, W)."""
+        ...
+
+
+def traversals(sampler: Steered, seed: int) -> tuple[Traversal, ...]:
+    """Return what the first codes change in the first classes."""
+    found = []
+    for label, name in enumerate(sampler.card.classes[:CLASSES_TRAVERSED]):
+        for code in sampler.recipe.code_names[:CODES_TRAVERSED]:
+            images = sampler.traverse(label, seed_for(seed, "image", label, 0), code=code)
+            found.append(Traversal(name, code, images[:LONGEST, :LONGEST].numpy()))
+    return tuple(found)
 
 
 def class_gallery(name: str, real: Tensor | StoredPixels, drawn: Tensor) -> ClassGallery:

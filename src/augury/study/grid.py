@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,9 @@ from augury.splits import Split
 from augury.study.classifier_steps import Features, FitClassifier, Predict, Tune
 from augury.study.steps import CHUNK, DrawImages, FitGenerator, MakeSplit, Part, ReadImages
 from augury.study.study import REAL, NamedClassifier, NamedGenerator, Recalibrate, Study
+from augury.study.watching import ChooseSnapshot, LookForCollapse
+
+LOOKED_AT = 100  # drawn images of a class, at most, whose diversity is compared with that of the real ones
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,25 @@ def arm_plans(study: Study) -> tuple[ArmPlan, ...]:
             name, generator = f"{arm.name} · {policy.label}", named[str(arm.generator)]
             rows.append(ArmPlan(name, generator, policy, arm.classifier, arm.recalibrate, arm.longer))
     return tuple(rows)
+
+
+def looks(grid: Sequence[Cell]) -> tuple[LookForCollapse, ...]:
+    """Return the steps that look at the diversity of every fitted generator whose images count as generated."""
+    found: dict[FitGenerator, LookForCollapse] = {}
+    for cell in grid:
+        if cell.arm.uses_generated and cell.fit.pool and cell.fit.pool[0].fit not in found:
+            first = cell.fit.pool[0]
+            wanted = [min(count, LOOKED_AT) for count in cell.real_counts]
+            found[first.fit] = LookForCollapse(_chunks(first.fit, wanted, first.choice))
+    return tuple(found.values())
+
+
+def _chunks(fit: FitGenerator, counts: Sequence[int], choice: ChooseSnapshot | None) -> tuple[DrawImages, ...]:
+    return tuple(
+        DrawImages(fit, label, chunk, choice)
+        for label, count in enumerate(counts)
+        for chunk in range(-(-count // CHUNK))
+    )
 
 
 def cells(study: Study, read: ReadImages, images: ImageSet) -> tuple[Cell, ...]:
@@ -142,9 +165,12 @@ class _Block:
             return ()
         sees_test = GENERATOR_SEES_TEST in self.study.flaws
         fit = FitGenerator(self.made, arm.generator.recipe, self.seed(f"generator {arm.generator.name}"), sees_test)
-        return tuple(
-            DrawImages(fit, label, chunk) for label, count in enumerate(counts) for chunk in range(-(-count // CHUNK))
-        )
+        choice = ChooseSnapshot(fit, self._judge()) if getattr(fit.generator, "snapshots", 0) else None
+        return _chunks(fit, counts, choice)
+
+    def _judge(self) -> FitClassifier:
+        """Return the first classifier on real images only: the arm that always runs."""
+        return replace(self, classifier=self.study.classifiers[0])._fit(ArmPlan(REAL, None, Nothing(), ()), ())
 
 
 def twin_name(arm: ArmPlan) -> str:

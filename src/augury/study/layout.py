@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 
 from augury.duplicates import Cleaned
 from augury.errors import SettingsError
+from augury.generators.base import Generator, small_class
 from augury.images import ImageSet
 from augury.readers import Told, content_digest
 from augury.study.engine import Plan, StoreWork, plan
-from augury.study.grid import Cell, arm_plans, cells
+from augury.study.grid import Cell, arm_plans, cells, looks
 from augury.study.steps import Prepared, ReadImages, Step
 from augury.study.store import Store
 from augury.study.study import DataSettings, Study
+from augury.study.watching import LookForCollapse
 
 MOST_LISTED = 5  # images named one by one before a run
 
@@ -25,6 +27,7 @@ class Laid:
     read: ReadImages
     prepared: Prepared
     cells: tuple[Cell, ...]
+    looks: tuple[LookForCollapse, ...]
     store: Store
 
     @property
@@ -39,7 +42,8 @@ class Laid:
 
     def targets(self) -> tuple[Step, ...]:
         """Return the steps that the study needs in the end."""
-        return tuple(step for cell in self.cells for step in cell.predictions.values())
+        scores = tuple(step for cell in self.cells for step in cell.predictions.values())
+        return (*scores, *self.looks)
 
     def plan(self) -> Plan:
         """Return what is missing."""
@@ -47,7 +51,8 @@ class Laid:
 
     def of(self, study: Study) -> Laid:
         """Lay out another study of the same images, without reading or hashing them again."""
-        return replace(self, study=study, cells=cells(study, self.read, self.images))
+        grid = cells(study, self.read, self.images)
+        return replace(self, study=study, cells=grid, looks=looks(grid))
 
     def describe(self) -> tuple[str, ...]:
         """Say what was read, what was set right, and which arms will run on which splits."""
@@ -62,6 +67,16 @@ class Laid:
         lines.append(f"{cut}; arms: {'; '.join(arm.name for arm in arm_plans(study))}")
         lines.append(f"augmentations declared safe: {', '.join(study.data.safe) or 'none'}")
         return tuple(lines)
+
+    def too_small(self) -> tuple[str, ...]:
+        """Name the classes that a generator is asked for and that are too small to train it on."""
+        fewest: dict[tuple[Generator, int], int] = {}
+        for cell in self.cells:
+            for chunk in cell.fit.pool:
+                key = chunk.fit.generator, chunk.label
+                fewest[key] = min(fewest.get(key, len(self.images)), cell.real_counts[chunk.label])
+        found = (small_class(recipe, self.images.classes[k], count) for (recipe, k), count in fewest.items())
+        return tuple(sentence for sentence in found if sentence)
 
     def _set_right(self) -> list[str]:
         """Say what was left out or joined before any split; long lists stand in the report."""
@@ -140,6 +155,7 @@ def lay(study: Study, read: ReadImages, prepared: Prepared, store: Store) -> Lai
         raise SettingsError(f"[data] positive must be one of {', '.join(images.classes)}. Got {positive!r}.")
     cleaned = replace(prepared.cleaned, images=images)
     grid = cells(study, read, images)
-    for recipe in {cell.fit.classifier for cell in grid}:
+    recipes = {cell.fit.classifier for cell in grid} | {named.recipe for named in study.generators}
+    for recipe in recipes:
         recipe.identity()  # opens files of weights: one that is missing is said before anything runs
-    return Laid(study, read, replace(prepared, cleaned=cleaned), grid, store)
+    return Laid(study, read, replace(prepared, cleaned=cleaned), grid, looks(grid), store)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-import numpy as np
+from dataclasses import dataclass
 
 from augury.metrics.calibration import ReliabilityBin
 from augury.one_test_set import AurocDifference, McNemar, PatientBootstrap
@@ -159,8 +157,49 @@ class PlanSummary:
 
 
 @dataclass(frozen=True)
+class Diversity:
+    """How diverse a generator's images of one class are against the training images of the class.
+
+    Attributes:
+        name: Name of the class.
+        splits: Splits in which it could be judged.
+        collapsed: Splits of these in which its images were too much alike.
+        real: Real images that were looked at, mean over splits.
+        drawn: Drawn images that were looked at, mean over splits.
+        spread: Root mean squared distance to the mean image, drawn / real, mean over splits.
+        least_spread: The least of them.
+        modes: Effective number of clusters of real images, drawn / real, mean over splits; None with too few images.
+        least_modes: The least of them.
+    """
+
+    name: str
+    splits: int
+    collapsed: int
+    real: float
+    drawn: float
+    spread: float
+    least_spread: float
+    modes: float | None
+    least_modes: float | None
+
+
+@dataclass(frozen=True)
 class GeneratorResult:
-    """A generator of the study."""
+    """A generator of the study.
+
+    Attributes:
+        name: Its name in the study.
+        kind: Its kind.
+        settings: Its settings.
+        control: Whether its images are no news to a classifier.
+        contains_training_images: Whether a fitted model holds images it was fitted on.
+        parameters: Number of trained weights.
+        looked: Splits in which the diversity of its images was looked at.
+        collapsed: Splits of these in which the collapse detector fired.
+        discriminator_won: Splits of these in which its discriminator told nearly every image apart.
+        diversity: Of every class that could be judged.
+        findings: What the detector said in the worst of these splits.
+    """
 
     name: str
     kind: str
@@ -168,6 +207,11 @@ class GeneratorResult:
     control: bool
     contains_training_images: bool
     parameters: int
+    looked: int = 0
+    collapsed: int = 0
+    discriminator_won: int = 0
+    diversity: tuple[Diversity, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -313,24 +357,3 @@ class Outcome:
     def verdict(self) -> Verdict:
         """Return the study's verdict."""
         return self.contrasts[0].verdict
-
-
-@dataclass(frozen=True, eq=False)
-class ClassGallery:
-    """Images of one class: uint8 (n, C, H, W) each; `nearest[i]` is the real training image nearest to `drawn[i]`."""
-
-    name: str
-    real: np.ndarray
-    drawn: np.ndarray
-    nearest: np.ndarray
-    distances: np.ndarray  # (n,) root mean squared pixel difference, 0..255
-    real_distance: float  # median distance of a real image to its nearest other training image of the class
-
-
-@dataclass(frozen=True, eq=False)
-class Gallery:
-    """Real and drawn images side by side, from the first split."""
-
-    generator: str
-    contains_training_images: bool
-    classes: tuple[ClassGallery, ...] = field(default=())

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from augury.augment import Augment
 from augury.classifiers import Classifier, SmallCNNClassifier, classifier_from
+from augury.diffaugment import FAMILIES
 from augury.errors import SettingsError
-from augury.generators import CVAE, Blend, Repeat
+from augury.generators import CVAE, GENERATORS, Blend, Generator, Repeat
+from augury.generators.adversarial import GAN
+from augury.generators.neural import NeuralGenerator
 from augury.images import ImageSet
 from augury.policies import Balance, Policy, Ratio
+from augury.settings import nearest
 from augury.splits import SplitPlan, suggested_folds
 from augury.study.study import IMBALANCED, REAL, Arm, DataSettings, NamedClassifier, NamedGenerator, Study, Tuning
 
@@ -21,6 +26,7 @@ PRESETS: dict[str, str] = {
     "thorough": "10 folds, 3 times, three inner folds",
 }
 GRID = (("rate", (3e-4, 1e-3, 3e-3, 1e-2)), ("weight_decay", (0.0, 0.01, 0.05, 0.2)))  # for every kind of network
+SNAPSHOTS = 4  # of a GAN in `augury try`: with the last step five networks to choose among
 SAFE = ("shift", "rotate", "crop")
 MILD = {"shift": 0.08, "rotate": 10.0, "crop": 0.85}  # small enough for digits and anatomy alike
 
@@ -58,6 +64,7 @@ def for_images(
     data: DataSettings,
     images: ImageSet,
     recipe: Classifier | None = None,
+    makers: Sequence[Generator] = (CVAE(),),
     *,
     preset: Preset = "standard",
     split: Literal["folds", "given"] = "folds",
@@ -70,6 +77,7 @@ def for_images(
         data: Where the images are, and what may be done to them.
         images: The images, read once to know their classes.
         recipe: The classifier; default `small_cnn`.
+        makers: The generators, each of its own kind, beside the two controls.
         preset: How long and how sure.
         split: `folds`, or `given` for the parts that the data came with.
         trials: Trials per split that tune rate and weight decay; `thorough` makes them for every arm.
@@ -91,9 +99,9 @@ def for_images(
         data=data,
         split=_plan(preset, split, images),
         tune=Tuning(trials=trials, grid=GRID if trials else (), per_arm=bool(trials) and preset == "thorough"),
-        generators=generators(CVAE(steps=500 if quick else 1500)),
+        generators=generators(*(prepared(maker, data.safe, halved=quick) for maker in makers)),
         classifiers=(classifier(recipe or named_classifier("small_cnn", halved=quick)),),
-        arms=arms(data.safe, doses[:2] if quick else doses, balanced=balanced),
+        arms=arms(data.safe, doses[:2] if quick else doses, [maker.kind for maker in makers], balanced=balanced),
     )
 
 
@@ -105,9 +113,38 @@ def _plan(preset: Preset, split: Literal["folds", "given"], images: ImageSet) ->
     return SplitPlan(folds=suggested_folds(images), repeats=1 if preset == "quick" else 5)
 
 
-def generators(cvae: CVAE) -> tuple[NamedGenerator, ...]:
-    """Return the two controls and a cvae."""
-    return tuple(NamedGenerator(name=recipe.kind, recipe=recipe) for recipe in (Repeat(), Blend(), cvae))
+def generators(*makers: Generator) -> tuple[NamedGenerator, ...]:
+    """Return the two controls and some generators, each under its kind's name."""
+    return tuple(NamedGenerator(name=recipe.kind, recipe=recipe) for recipe in (Repeat(), Blend(), *makers))
+
+
+def named_generator(name: str) -> Generator:
+    """Return a generator by its kind, at its own settings.
+
+    Raises:
+        SettingsError: If there is none of that name, if it is one of the controls that every study has, or if it has
+            settings that it cannot do without.
+    """
+    if name not in GENERATORS:
+        raise SettingsError(f"there is no generator {name!r}{nearest(name, list(GENERATORS))}")
+    if GENERATORS[name].control:
+        raise SettingsError(f"{name!r} is a control, which runs in any case. Name a generator that draws new images.")
+    return GENERATORS[name]()
+
+
+def prepared(maker: Generator, safe: Sequence[str], *, halved: bool) -> Generator:
+    """Return a generator as `augury try` trains it.
+
+    A GAN chooses among snapshots, and its discriminator sees all images through the safe changes: what helps most where
+    images are few (Zhao et al. 2020). Quick studies train it for half of its steps.
+    """
+    changed: dict[str, Any] = {}
+    if isinstance(maker, GAN):
+        seen = tuple(family for family in FAMILIES if family in safe)
+        changed = {"snapshots": SNAPSHOTS, "game": maker.game.replace(diffaugment=seen)}
+    if halved and isinstance(maker, NeuralGenerator):
+        changed["steps"] = max(1, maker.steps // 2)
+    return maker.replace(**changed)
 
 
 def named_classifier(name: str, steps: int | None = None, *, halved: bool = False) -> Classifier:
@@ -135,7 +172,9 @@ def classifier(recipe: Classifier) -> NamedClassifier:
     return NamedClassifier(name=recipe.kind, recipe=recipe)
 
 
-def arms(safe: tuple[str, ...], doses: tuple[Policy, ...], *, balanced: bool) -> tuple[Arm, ...]:
+def arms(
+    safe: tuple[str, ...], doses: tuple[Policy, ...], makers: Sequence[str] = ("cvae",), *, balanced: bool
+) -> tuple[Arm, ...]:
     """Return the arms of a standard study.
 
     Without generated images: real, class-balanced, classical, both, a moved threshold, copies, blends. With them: every
@@ -147,10 +186,11 @@ def arms(safe: tuple[str, ...], doses: tuple[Policy, ...], *, balanced: bool) ->
     rows = [Arm(name=REAL), Arm(name="balanced", classifier=evened), Arm(name="classical", classifier=mild)]
     rows += [Arm(name="classical, balanced", classifier=mild + evened), Arm(name="moved threshold", recalibrate="even")]
     rows += [Arm(name=name, generator=name, amounts=(control,)) for name in ("repeat", "blend")]
-    rows += [Arm(name="cvae", generator="cvae", amounts=doses)]
-    rows += [Arm(name="cvae, classical", generator="cvae", amounts=doses, classifier=mild)]
+    for name in makers:
+        rows += [Arm(name=name, generator=name, amounts=doses)]
+        rows += [Arm(name=f"{name}, classical", generator=name, amounts=doses, classifier=mild)] if safe else []
     left_out = {"balanced", "classical, balanced", "moved threshold"} if balanced else set()
-    left_out |= set() if safe else {"classical", "classical, balanced", "cvae, classical"}
+    left_out |= set() if safe else {"classical", "classical, balanced"}
     return tuple(row for row in rows if row.name not in left_out)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from augury.files import write_whole
+from augury.generators.base import refuse_small
 from augury.study.engine import Executor, Progress, Ran
 from augury.study.executors import FreshProcesses, InProcess
 from augury.study.ground import require_store
@@ -64,6 +65,7 @@ def run(
     *,
     jobs: int = 1,
     device: str = "auto",
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Finished:
     """Run a study, or finish one: what is in the store is not done again.
@@ -73,6 +75,7 @@ def run(
         store: Folder that keeps every step; None keeps them in memory until the call returns.
         jobs: Processes; more than one needs a store.
         device: `auto`, `cpu` or `cuda`.
+        force: Whether to go on where a class is too small for a generator.
         progress: Told of what happens.
 
     Returns:
@@ -89,11 +92,18 @@ def run(
     """
     where = choose_device(device)
     with open_store(store, where) as kept:
-        return make(lay_out(study, kept), jobs=jobs, device=where, progress=progress)
+        return make(lay_out(study, kept), jobs=jobs, device=where, force=force, progress=progress)
 
 
-def make(laid: Laid, *, jobs: int = 1, device: str = "cpu", progress: Progress | None = None) -> Finished:
-    """Make what a laid out study misses, score and decide; see `run`."""
+def make(
+    laid: Laid, *, jobs: int = 1, device: str = "cpu", force: bool = False, progress: Progress | None = None
+) -> Finished:
+    """Make what a laid out study misses, score and decide; see `run`.
+
+    Raises:
+        DataError: If a class is too small for a generator, and `force` is not set.
+    """
+    refuse_small(laid.too_small(), force=force)
     executor: Executor = InProcess(device, laid.study.threads)
     if jobs > 1 and isinstance(laid.store, FolderStore):
         executor = FreshProcesses(jobs, device, laid.study.threads)

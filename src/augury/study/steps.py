@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from augury.splits import Split, SplitPlan
 from augury.stored import join
 from augury.study.identity import Keyed, digest
 from augury.training import Run
+
+if TYPE_CHECKING:
+    from augury.study.watching import ChooseSnapshot
 
 CHUNK = 50  # images per drawing step: amount 100 is two chunks, amount 500 these two and eight more
 Part = Literal["train", "val", "test", "rest"]
@@ -232,11 +235,15 @@ class FitGenerator(Step):
 
 @dataclass(frozen=True)
 class DrawImages(Step):
-    """Draw one chunk of one class: image j of a class has its own seed, whatever is drawn beside it."""
+    """Draw one chunk of one class: image j of a class has its own seed, whatever is drawn beside it.
+
+    `choice` names the snapshot that is drawn from; without one it is the network of the last step.
+    """
 
     fit: FitGenerator
     label: int
     chunk: int
+    choice: ChooseSnapshot | None = None
 
     @property
     def title(self) -> str:
@@ -246,8 +253,7 @@ class DrawImages(Step):
     def make(self, work: Work) -> ImageSet:
         """Draw."""
         index = range(self.chunk * CHUNK, (self.chunk + 1) * CHUNK)
-        sampler: Sampler = work.get(self.fit)
-        return sampler.draw_rows([self.label] * CHUNK, list(index), seed=self.fit.seed)
+        return chosen(self, work.get).draw_rows([self.label] * CHUNK, list(index), seed=self.fit.seed)
 
     def save(self, value: ImageSet, folder: Path) -> None:
         """Write the images and their manifest."""
@@ -256,6 +262,15 @@ class DrawImages(Step):
     def load(self, folder: Path, device: str) -> ImageSet:
         """Open the images; one of many chunks, they stay on disk until they are joined."""
         return ImageSet.load(folder, lazily=True)
+
+
+def chosen(chunk: DrawImages, get: Callable[[Step], Any]) -> Sampler:
+    """Return the sampler that a chunk is drawn from, given what opens steps."""
+    sampler: Sampler = get(chunk.fit)
+    if chunk.choice is None or sampler.film is None:
+        return sampler
+    steps = get(chunk.choice).steps
+    return sampler.at(steps) if steps in sampler.film.snapshots() else sampler  # else it is the last step
 
 
 def join_chunks(chunks: list[ImageSet]) -> ImageSet:

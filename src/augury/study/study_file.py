@@ -50,7 +50,8 @@ def load_study(path: str | Path, *, allow_plugins: bool = False) -> Study:
 
 def _weights_from(table: dict[str, Any], folder: Path) -> None:
     """Make files of weights absolute: they are meant from the study file's folder."""
-    rows = [row for name in ("classifiers", "arms") for row in _rows(table.get(name)) if isinstance(row, dict)]
+    lists_of_rows = [_rows(table.get(name)) for name in ("generators", "classifiers", "arms")]
+    rows = [row for each in lists_of_rows for row in each if isinstance(row, dict)]
     rows += [row["classifier"] for row in rows if isinstance(row.get("classifier"), dict)]
     for row in rows:
         weights = row.get("weights")
@@ -216,6 +217,8 @@ def kind_of(recipe: Recipe) -> str:
 
 
 def _bare(value: Any) -> Any:
+    if isinstance(value, Generator):  # a generator within a generator can be of any kind: it says which
+        return {"kind": value.kind, **{name: _bare(each) for name, each in value.settings().items()}}
     return value.settings() if isinstance(value, Recipe) else value
 
 
