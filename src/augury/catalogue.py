@@ -6,9 +6,10 @@ from typing import Any
 
 from augury.classifiers import CLASSIFIERS
 from augury.generators import GENERATORS
+from augury.generators.adversarial import Game
 from augury.policies import POLICIES
 from augury.readers import READERS
-from augury.settings import describe
+from augury.settings import Recipe, describe
 from augury.study.study_file import NESTED
 
 
@@ -16,15 +17,16 @@ def catalogue() -> dict[str, list[dict[str, Any]]]:
     """Return every kind by family.
 
     Example:
-        >>> [row["kind"] for row in catalogue()["generators"]]
-        ['repeat', 'blend', 'cvae']
+        >>> [row["kind"] for row in catalogue()["generators"]][:4]
+        ['repeat', 'blend', 'autoencoder', 'cvae']
     """
     families: dict[str, Any] = {"generators": GENERATORS, "classifiers": CLASSIFIERS, "policies": POLICIES}
     entries = {
         family: [_row(kind, recipe.summary, describe(recipe)) for kind, recipe in table.items()]
         for family, table in families.items()
     }
-    tables = [_row(kind, str(recipe.__doc__).partition("\n")[0], describe(recipe)) for kind, recipe in NESTED.items()]
+    nested: dict[str, type[Recipe]] = {**NESTED, Game.kind: Game}
+    tables = [_row(kind, str(recipe.__doc__).partition("\n")[0], describe(recipe)) for kind, recipe in nested.items()]
     readers = [_row(kind, reader.summary, []) for kind, reader in READERS.items()]
     return {**entries, "tables": tables, "readers": readers}
 

@@ -190,7 +190,7 @@ def studied(augury, tmp_path):
 def test_dry_run_lists_arms_steps_and_time_and_makes_nothing(studied):
     code, out, err = studied("run", "good.toml", "--dry-run", "--allow-plugins")
     assert code == 0
-    assert out.startswith("6 cells, 26 steps to do, about ")
+    assert out.startswith("6 cells, 28 steps to do, about ")
     assert "2 folds x 1; arms: real; oracle · ratio 1; oracle · ratio 2" in err
     assert {path.name for path in studied.folder.iterdir()} == {"images.npz", "good.toml", "bad.toml"}
 

@@ -3,6 +3,7 @@ import json
 from augury.catalogue import catalogue
 from augury.classifiers import CLASSIFIERS
 from augury.generators import GENERATORS
+from augury.generators.adversarial import Game
 from augury.policies import POLICIES
 from augury.readers import READERS
 from augury.study.study_file import NESTED
@@ -11,7 +12,7 @@ TABLES = {
     "generators": GENERATORS,
     "classifiers": CLASSIFIERS,
     "policies": POLICIES,
-    "tables": NESTED,
+    "tables": {**NESTED, "game": Game},
     "readers": READERS,
 }
 
