@@ -133,23 +133,7 @@ def detect(real: ImageSet, drawn: ImageSet, right: Sequence[float] = (), seed: i
             f"and {drawn.classes} {drawn.shape}: draw them from a generator that was fitted to these real images."
         )
     judged = (_judged(label, real, drawn, seed) for label in range(len(real.classes)))
-    return Collapse(tuple(found for found in judged if found is not None), _late_share(right))
-
-
-def discriminator_wins(right: Sequence[float]) -> bool:
-    """Tell whether a discriminator told more than 98 % of the images apart in the last fifth of the training.
-
-    Args:
-        right: Share of images that it told apart at each step, 0..1 each; none: it does not win.
-
-    Raises:
-        DataError: A share is outside 0..1.
-
-    Example:
-        >>> discriminator_wins([0.5] * 80 + [0.999] * 20), discriminator_wins([0.999] * 80 + [0.7] * 20)
-        (True, False)
-    """
-    return Collapse((), _late_share(right)).discriminator_wins
+    return Collapse(tuple(found for found in judged if found is not None), late_share(right))
 
 
 def _sentence(found: ClassDiversity) -> str:
@@ -161,7 +145,19 @@ def _sentence(found: ClassDiversity) -> str:
     )
 
 
-def _late_share(right: Sequence[float]) -> float | None:
+def late_share(right: Sequence[float]) -> float | None:
+    """Return the mean of a training's last fifth; None of nothing.
+
+    Args:
+        right: Share of images that the discriminator told apart at each step, 0..1 each.
+
+    Raises:
+        DataError: A share is outside 0..1.
+
+    Example:
+        >>> late_share([0.5] * 80 + [0.75] * 20)
+        0.75
+    """
     shares = np.asarray(right, dtype=np.float64)
     if not ((shares >= 0) & (shares <= 1)).all():  # nan is refused here as well
         raise DataError("shares of images that the discriminator told apart must be between 0 and 1 at each step.")

@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms.functional import gaussian_blur
 
 from augury import collapse
-from augury.collapse import ClassDiversity, Collapse, detect, discriminator_wins
+from augury.collapse import ClassDiversity, Collapse, detect, late_share
 from augury.errors import DataError
 from augury.images import real_set
 from augury.readers import read
@@ -137,7 +137,7 @@ def test_what_is_said_is_in_the_users_words():
     ],
 )
 def test_the_discriminator_wins_by_the_last_fifth(right, wins):
-    assert discriminator_wins(right) == wins
+    assert Collapse((), late_share(right)).discriminator_wins == wins
     images = toy_images()
     assert detect(images, images, right).discriminator_wins == wins
 
@@ -145,7 +145,7 @@ def test_the_discriminator_wins_by_the_last_fifth(right, wins):
 @pytest.mark.parametrize("bad", [1.01, -0.1, float("nan")])
 def test_shares_that_are_none_are_refused(bad):
     with pytest.raises(DataError, match="between 0 and 1 at each step"):
-        discriminator_wins([0.5, bad, 0.5])
+        late_share([0.5, bad, 0.5])
 
 
 def test_the_spread_is_the_ratio_of_standard_deviations():

@@ -7,7 +7,7 @@ import pytest
 from augury.augment import FAMILIES, MODALITIES, Augment
 from augury.classifiers import BackboneClassifier, ResNet18Classifier, SmallCNNClassifier
 from augury.errors import DataError, SettingsError
-from augury.generators import Blend, Repeat
+from augury.generators import DCGAN, Blend, Repeat, SuperResolution
 from augury.losses import Loss
 from augury.mixing import Synthetic
 from augury.policies import Add, Balance, Ratio
@@ -466,3 +466,15 @@ def test_what_a_report_shows_of_a_study_names_no_folder():
     assert "smith" not in text
     assert 'weights = "file:weights.pth"' in text
     assert 'source = "scans.zip"' in text
+
+
+def test_a_discriminator_is_shown_safe_changes_only():
+    seen = DCGAN(conditional=True, game={"diffaugment": ("shift", "flip")})
+    named = NamedGenerator(name="mine", recipe=seen)
+    with pytest.raises(SettingsError, match=r"generator 'mine' shows its discriminator images changed by 'flip'"):
+        toy().replace(generators=(*toy().generators, named))
+    enlarged = NamedGenerator(name="mine", recipe=SuperResolution(generator=seen, method="bicubic"))
+    with pytest.raises(SettingsError, match="changed by 'flip'"):
+        toy().replace(generators=(*toy().generators, enlarged))
+    data = toy().data.replace(safe=("shift", "flip"))
+    assert toy().replace(data=data, generators=(*toy().generators, named)).generators[-1] == named

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from augury.generators.base import Card
 from augury.generators.film import Film
-from augury.generators.neural import STRIPS, NetworkSampler, NeuralGenerator
+from augury.generators.neural import NetworkSampler, NeuralGenerator
 from augury.generators.repeat import members_by_class, pick
 from augury.images import ImageSet
 from augury.networks.autoencoder import Autoencoder, conv_autoencoder, dense_autoencoder
-from augury.seeds import noise, numbers_for, seed_for
+from augury.seeds import noise, numbers_for
 from augury.training import Draw, Run, autocast, to_float
 
 ENCODED_AT_ONCE = 64  # fixed and padded: a code then never depends on the images beside it
@@ -185,9 +185,3 @@ class AutoencoderSampler(NetworkSampler):
             steps = noise(seeds, self.network.latent) * self.recipe.noise
             codes += steps * torch.stack([spreads[label] for label in labels.tolist()])
         return codes
-
-    def strip(self) -> Tensor:
-        """Draw the images that are looked at in training, of the classes that have training images."""
-        present = torch.tensor([k for k, count in enumerate(self.card.counts) if count])
-        labels = present[torch.arange(STRIPS) % len(present)].sort().values
-        return self.sample(labels, [seed_for(self.card.seed, "strip", i) for i in range(STRIPS)])

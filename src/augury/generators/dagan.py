@@ -19,7 +19,7 @@ from augury.generators.repeat import members_by_class, pick
 from augury.images import ImageSet
 from augury.mixing import Pixels
 from augury.networks.convgan import DCGANDiscriminator
-from augury.networks.dagan import DAGANGenerator, for_no_norm
+from augury.networks.dagan import DAGANGenerator
 from augury.seeds import generator_for, noise, numbers_for
 from augury.training import Batch, Draw, Run, Source, autocast, to_float
 
@@ -71,8 +71,6 @@ class DAGAN(GAN):
         C, H, W = shape
         norm = self.game.loss != "wasserstein" and not self.game.gradient_penalty
         critic = DCGANDiscriminator((2 * C, H, W), 0, width=self.critic_width, norm=norm)
-        if not norm:
-            for_no_norm(critic)
         return DAGANGenerator(shape, self.latent, self.width), critic
 
     def source(self, train: ImageSet, run: Run) -> Source:

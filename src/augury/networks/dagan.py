@@ -71,18 +71,6 @@ class DAGANGenerator(nn.Module):
         return torch.tanh(self.last(made) + start)
 
 
-def for_no_norm(network: nn.Module) -> None:
-    """Draw the convolutions of a network without norm so that every layer keeps the size of its input.
-
-    DCGAN's own start, N(0, .02), relies on batch norm: without it a critic's scores are near 0 for hundreds of steps.
-
-    Reference: He et al. 2015 (arXiv 1502.01852), eq. 15, for LeakyReLU.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, SLOPE)
-
-
 def _block(incoming: int, outgoing: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(incoming, outgoing, kernel, stride, padding=1, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outgoing), nn.LeakyReLU(SLOPE))

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from augury.networks.convgan import SLOPE, one_hot, start_map, with_planes
+from augury.networks.convgan import SLOPE, start_map, told, with_planes
 
 DOUBLINGS = 2  # and halvings, at any size
 
@@ -46,9 +46,7 @@ class DenseGenerator(nn.Module):
 
     def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
         """Map (B, latent) and (B,) to images in -1..1, (B, C, H, W)."""
-        if self.classes:
-            codes = torch.cat([codes, one_hot(labels, self.classes, codes)], dim=1)
-        logits = self.layers(self.dense(codes).view(-1, *self.start))
+        logits = self.layers(self.dense(told(codes, labels, self.classes)).view(-1, *self.start))
         return 2 * torch.sigmoid(logits[:, :, : self.shape[1], : self.shape[2]]) - 1
 
 

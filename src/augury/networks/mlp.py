@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
-from augury.networks.convgan import SLOPE, one_hot
+from augury.networks.convgan import SLOPE, told
 
 HIDDEN = (256, 512, 1024)
 
@@ -25,11 +24,6 @@ def perceptron(widths: Sequence[int], activation: Callable[[], nn.Module] = nn.R
     for incoming, outgoing in pairwise(widths):
         layers += [nn.Linear(incoming, outgoing), activation()]
     return nn.Sequential(*layers[:-1])
-
-
-def told(values: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Append the label to rows of numbers, 1 in the column of its class: (B, D + classes)."""
-    return torch.cat([values, one_hot(labels, classes, values)], dim=1) if classes else values
 
 
 class MLPGenerator(nn.Module):

@@ -10,8 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from augury.networks.convgan import SLOPE, doublings, start_map, with_planes
-from augury.networks.mlp import perceptron, told
+from augury.networks.convgan import SLOPE, doublings, start_map, told, with_planes
+from augury.networks.mlp import perceptron
 
 WIDEST = 8  # channels of the smallest maps, in units of those of the largest
 

@@ -168,11 +168,23 @@ class Study(Recipe):
             raise ValueError("a study needs at least one [[classifiers]].")
         for named in (self.generators, self.classifiers, self.arms):
             _unique([item.name for item in named])
+        for generator in self.generators:
+            self._check_seen(generator)
         for arm in self.arms:
             self._check_arm(arm)
         if REAL not in [arm.name for arm in self.arms]:
             raise ValueError(f"the arm {REAL!r} (real images only) always runs: add [[arms]] with name = {REAL!r}.")
         return self
+
+    def _check_seen(self, named: NamedGenerator) -> None:
+        recipe = getattr(named.recipe, "generator", named.recipe)  # of an enlarged one, the generator behind it
+        game = getattr(recipe, "game", None)
+        unsafe = [family for family in game.diffaugment if family not in self.data.safe] if game else []
+        if unsafe:
+            raise ValueError(
+                f"generator {named.name!r} shows its discriminator images changed by {unsafe[0]!r}, which [data] safe "
+                f"does not list ({', '.join(self.data.safe) or 'nothing'}). List it if it cannot change a label here."
+            )
 
     def primary_metric(self, classes: int) -> str:
         """Return the key of the primary metric for K classes."""
