@@ -1,11 +1,22 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from scipy.stats import binomtest
+from scipy.stats import binomtest, mannwhitneyu, norm
 
 from augury.errors import DataError, SettingsError
 from augury.metrics import fidelity
-from augury.metrics.copying import copy_rate, nearest
+from augury.metrics.copying import (
+    authenticity,
+    closer_to_train,
+    copy_rate,
+    data_copying,
+    duplicates_within,
+    groups_copied,
+    nearest,
+    nearest_other,
+    neighbour_ratio,
+    z_u,
+)
 
 
 @pytest.mark.parametrize("block", [1, 7, 1024])
@@ -101,3 +112,103 @@ def test_distances_that_are_none_are_refused(bad, message):
 def test_features_that_cannot_be_compared_are_refused(b):
     with pytest.raises(DataError, match="features"):
         nearest(np.zeros((4, 2)), b)
+
+
+def test_the_nearest_other_image_may_be_asked_to_be_of_another_patient():
+    rows = np.random.default_rng(5).normal(size=(12, 3))
+    rows[1] = rows[0]
+    groups = ["p", "p", *"abcdefghij"]
+    apart = cdist(rows, rows)
+    np.fill_diagonal(apart, np.inf)
+    assert nearest_other(rows) == pytest.approx(apart.min(axis=1))
+    assert nearest_other(rows)[:2].tolist() == [0.0, 0.0]
+    assert nearest_other(rows, groups)[0] == pytest.approx(apart[0, 2:].min())
+    with pytest.raises(DataError, match="only 0 to choose from"):
+        nearest_other(rows, ["p"] * 12)
+
+
+@pytest.mark.parametrize(("train", "held_out"), [(90, 40), (40, 90), (50, 50)])
+def test_new_images_are_as_near_to_held_out_as_to_training_images(train, held_out):
+    rng = np.random.default_rng(6)
+    shares = [
+        closer_to_train(*(rng.normal(size=(n, 4)) for n in (30, train, held_out)), seed=seed) for seed in range(100)
+    ]
+    assert np.mean(shares) == pytest.approx(0.5, abs=4 * np.std(shares) / 10)
+
+
+def test_copies_are_closer_to_training_images_and_ties_count_half():
+    rng = np.random.default_rng(7)
+    train, held_out = rng.normal(size=(2, 40, 4))
+    assert closer_to_train(train, train, held_out) == 1.0
+    assert closer_to_train(held_out, train, held_out) == 0.0
+    assert closer_to_train(rng.normal(size=(9, 4)), train, train) == 0.5
+    drawn = rng.normal(size=(50, 4))
+    found = [closer_to_train(drawn, train, held_out[:20], seed=seed) for seed in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+
+
+def test_the_neighbour_ratio_is_that_of_sorted_distances():
+    rng = np.random.default_rng(8)
+    fake, train = rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
+    first, second = np.sort(cdist(fake, train), axis=1)[:, :2].T
+    found = neighbour_ratio(fake, train)
+    assert found.ratios == pytest.approx(first / second)
+    assert 0 < found.below == np.mean(first / second < 1 / 3) < 1
+    assert neighbour_ratio(train, train).below == 1.0
+    twice = np.concatenate([train, train])
+    assert neighbour_ratio(train, twice).ratios.tolist() == [0.0] * 30
+
+
+def test_authenticity_is_zero_for_copies_and_one_far_away():
+    train = np.random.default_rng(9).normal(size=(100, 8))
+    assert authenticity(train + 1e-6, train) == 0.0
+    assert authenticity(train + 100, train) == 1.0
+
+
+@pytest.mark.parametrize(("d", "expected"), [(2, 0.39), (8, 0.59), (32, 0.73), (128, 0.81)])
+def test_authenticity_of_new_images_grows_with_the_dimension(d, expected):
+    rng = np.random.default_rng(10)
+    values = [authenticity(*rng.normal(size=(2, 300, d))) for _ in range(6)]
+    assert np.mean(values) == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("n", "fake", "expected"), [(10, 0, -3.741848), (10, 2, 3.817441), (10, 1, 0.037796), (100, 0, -12.215723)]
+)
+def test_z_u_is_the_known_value(n, fake, expected):
+    assert z_u(np.full(n, float(fake)), np.ones(n)) == pytest.approx(expected, abs=5e-7)
+
+
+def test_z_u_is_scipys_without_its_continuity_term():
+    rng = np.random.default_rng(11)
+    fake, held_out = rng.exponential(size=30), rng.exponential(1.3, size=45)
+    p = mannwhitneyu(fake, held_out, alternative="less", method="asymptotic").pvalue  # its term is + 1/2 here, as ours
+    assert norm.cdf(z_u(fake, held_out)) == pytest.approx(p, rel=1e-9)
+
+
+def test_c_t_is_the_mean_of_cells_by_held_out_images():
+    rng = np.random.default_rng(12)
+    fake, held_out = rng.exponential(size=60), rng.exponential(size=50)
+    fake_cells, cells = np.repeat([0, 1, 7], 20), np.repeat([0, 1, 2], [10, 30, 10])
+    first, second = (z_u(fake[fake_cells == c], held_out[cells == c]) for c in (0, 1))
+    assert data_copying(fake, fake_cells, held_out, cells) == pytest.approx((10 * first + 30 * second) / 40)
+    with pytest.raises(DataError, match="no cell has both"):
+        data_copying(fake, fake_cells + 10, held_out, cells)
+    with pytest.raises(DataError, match="every distance must have a cell"):
+        data_copying(fake, cells, held_out, cells)
+
+
+def test_groups_with_a_copy_are_counted_once():
+    distances, index = np.array([0.0, 0.1, 0.2, 0.5, 9.0]), np.array([0, 1, 0, 2, 3])
+    assert groups_copied(distances, index, ["p", "p", "q", "r"], threshold=0.5) == 1 / 3
+    assert groups_copied(distances, index, ["p", "p", "q", "r"], threshold=0.6) == 2 / 3
+    assert groups_copied(distances, index, ["p", "p", "q", "r"], threshold=0.0) == 0.0
+    with pytest.raises(DataError, match="position of one of 3 training images"):
+        groups_copied(distances, index, ["p", "p", "q"], threshold=0.5)
+
+
+def test_duplicates_within_a_pool_are_found():
+    pool = np.random.default_rng(13).normal(size=(40, 6))
+    pool[1:10] = pool[0]
+    assert duplicates_within(pool, 1e-3) == 0.25
+    assert duplicates_within(pool, 0.0) == 0.0

@@ -1,5 +1,9 @@
-"""Metrics: pure functions of arrays."""
+"""Metrics: pure functions of arrays.
 
+`augury.metrics.membership` is imported by its own name: it stands on `augury.one_test_set`, which needs this package.
+"""
+
+from augury.metrics.audit_test import CopyingTest, copying_test
 from augury.metrics.calibration import (
     Recalibration,
     ReliabilityBin,
@@ -24,6 +28,22 @@ from augury.metrics.classification import (
     scores_from_confusion,
     sensitivity_specificity,
 )
+from augury.metrics.copying import (
+    CopyRate,
+    NeighbourRatio,
+    authenticity,
+    closer_to_train,
+    copy_rate,
+    data_copying,
+    duplicates_within,
+    groups_copied,
+    nearest,
+    nearest_other,
+    neighbour_ratio,
+    z_u,
+)
+from augury.metrics.fidelity import KernelTest, cmmd, detector_auc, kid, kid_test
+from augury.metrics.frechet import frechet, frechet_reduced
 from augury.metrics.operating import (
     OperatingPoint,
     average_precision,
@@ -31,24 +51,47 @@ from augury.metrics.operating import (
     prevalence,
     threshold_for_specificity,
 )
+from augury.metrics.support import Support, expected_coverage, support
 
 __all__ = [
     "METRICS",
     "ClassScores",
     "ConfusionScores",
+    "CopyRate",
+    "CopyingTest",
+    "KernelTest",
     "Metric",
+    "NeighbourRatio",
     "OperatingPoint",
     "Recalibration",
     "ReliabilityBin",
+    "Support",
+    "authenticity",
     "average_precision",
     "averages",
     "brier",
     "calibration_error",
     "choice_losses",
+    "closer_to_train",
+    "cmmd",
     "confusion",
+    "copy_rate",
+    "copying_test",
     "cross_fitted",
+    "data_copying",
+    "detector_auc",
+    "duplicates_within",
     "ece",
+    "expected_coverage",
     "fit_recalibration",
+    "frechet",
+    "frechet_reduced",
+    "groups_copied",
+    "kid",
+    "kid_test",
+    "nearest",
+    "nearest_other",
+    "neighbour_ratio",
     "operating_point",
     "per_class",
     "per_image_log_loss",
@@ -57,5 +100,7 @@ __all__ = [
     "reliability",
     "scores_from_confusion",
     "sensitivity_specificity",
+    "support",
     "threshold_for_specificity",
+    "z_u",
 ]
