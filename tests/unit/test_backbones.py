@@ -10,7 +10,8 @@ from torch import nn
 
 from augury.errors import DataError, SettingsError
 from augury.networks import backbones
-from augury.networks.backbones import check_backbone, is_backbone, open_backbone, weights_digest
+from augury.networks.backbones import check_backbone, is_backbone, open_backbone
+from augury.networks.weights import weights_digest
 
 # name, width, least side, number of stages
 SMALL = [

@@ -17,7 +17,8 @@ from augury.classifiers.features import AT_ONCE, FeatureBank, FeatureMaker, Feat
 from augury.classifiers.neural import NeuralClassifier
 from augury.classifiers.predictor import NeuralPredictor
 from augury.images import ImageSet
-from augury.networks.backbones import Backbone, check_backbone, open_backbone, weights_digest
+from augury.networks.backbones import Backbone, check_backbone, open_backbone
+from augury.networks.weights import weights_digest
 from augury.seeds import guarded, seed_for
 from augury.stored import StoredPixels
 from augury.training import Run, load_weights, to_float

@@ -17,7 +17,9 @@ from torch import Tensor
 from augury.augment import Augment
 from augury.errors import DataError
 from augury.images import ImageSet
-from augury.networks.backbones import Backbone, open_backbone, weights_digest
+from augury.networks.backbones import Backbone
+from augury.networks.fidelity_extractors import open_network
+from augury.networks.weights import weights_digest
 from augury.seeds import guarded, seed_for
 from augury.settings import Recipe
 from augury.training import Batch, autocast, to_float
@@ -96,7 +98,7 @@ class FeatureMaker(Recipe):
 
     def backbone(self) -> Backbone:
         """Open the backbone, with nothing to be trained."""
-        network = open_backbone(self.network, self.weights, seed=self.seed)
+        network = open_network(self.network, self.weights, seed=self.seed)
         network.trainable("head", 0)
         return network.eval()
 

