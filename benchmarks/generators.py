@@ -24,7 +24,7 @@ OURS, PLAIN, PLAIN_WORKERS = "augury", "DataLoader, no workers", "DataLoader, wo
 # the two that are compared: S2's networks at 32 px in colour, one class; S4's at 28 px in grey, two classes
 COMPARED = {"dcgan": ((3, 32, 32), 1), "cgan": ((1, 28, 28), 2)}
 SHAPE = (1, 28, 28)  # of all others
-WITHOUT = ("repeat", "blend", "superres")  # nothing is trained, or another generator
+WITHOUT = ("repeat", "blend", "superres", "external")  # nothing is trained, or another generator
 
 
 def pixels(shape: tuple[int, int, int], classes: int):

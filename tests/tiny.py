@@ -1,5 +1,11 @@
 """Recipes that train in about a second: one of every generator, some of every classifier, each under its own name."""
 
+import atexit
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
 from augury.augment import Augment
 from augury.classifiers import (
     BackboneClassifier,
@@ -21,14 +27,30 @@ from augury.generators import (
     CGANConv,
     DeepAutoencoder,
     DenseGAN,
+    External,
     Generator,
     InfoGAN,
     Repeat,
     SuperResolution,
 )
 from augury.generators.adversarial import Game
+from augury.images import ImageSet
 from augury.losses import Loss
 from augury.mixing import Synthetic
+from toy import toy_images
+
+ELSEWHERE = TemporaryDirectory(prefix="augury-tests-")
+atexit.register(ELSEWHERE.cleanup)
+
+
+def made_elsewhere(classes: int = 2, channels: int = 1, size: tuple[int, int] = (8, 8)) -> External:
+    """Return a recipe of images that look like `toy_images` and are none of them."""
+    images = toy_images(classes, channels, size, seed=1)
+    path = Path(ELSEWHERE.name) / f"{classes}-{channels}-{size[0]}x{size[1]}.npz"
+    pixels = images.images.permute(0, 2, 3, 1).squeeze(3).numpy()
+    np.savez(path, images=pixels, labels=images.labels.numpy(), classes=images.classes)
+    return External(source=str(path))
+
 
 TINY_GENERATORS: dict[str, Generator] = {
     "repeat": Repeat(),
@@ -92,7 +114,16 @@ TINY_GENERATORS: dict[str, Generator] = {
         game=Game(loss="wasserstein", gradient_penalty=10.0, critic_steps=2, beta1=0.0, beta2=0.9),
     ),
     "dagan": DAGAN(steps=40, batch=16, width=8, critic_width=8, latent=8, rate=2e-3, average=0.9),
+    "external": made_elsewhere(),
 }
+
+
+def fitting(recipe: Generator, train: ImageSet) -> Generator:
+    """Return a recipe for toy images of other classes or another shape: images made elsewhere have to be of both."""
+    if not isinstance(recipe, External):
+        return recipe
+    C, H, W = train.shape
+    return made_elsewhere(len(train.classes), C, (H, W))
 
 
 def shortened(recipe: Generator) -> Generator:

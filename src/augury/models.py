@@ -12,15 +12,14 @@ from PIL import Image
 
 from augury.errors import DataError, SettingsError
 from augury.files import formula_safe, fresh_folder
-from augury.generators import GENERATORS, Card, load_sampler
+from augury.generators import Card, generator_from, load_sampler
 from augury.generators.base import refuse_small, small_class
+from augury.generators.external import MANIFEST as MANIFEST
+from augury.generators.external import ExternalSampler, write_seen
 from augury.generators.infogan import InfoGAN, InfoGANSampler
 from augury.images import ImageSet
 from augury.readers import ReadSettings, read_source
-from augury.settings import nearest, parse_assignment
 from augury.training import Run, choose_device
-
-MANIFEST = "manifest.csv"
 
 
 def fit_model(
@@ -54,9 +53,7 @@ def fit_model(
         SettingsError: If kind or settings are unknown or wrong.
         DataError: If the images cannot be read, a class is too small, or the folder is taken.
     """
-    if generator not in GENERATORS:
-        raise SettingsError(f"there is no generator {generator!r}{nearest(generator, list(GENERATORS))}")
-    recipe = GENERATORS[generator](**dict(parse_assignment(entry) for entry in settings))
+    recipe = generator_from(generator, settings)
     where = choose_device(device)
     with fresh_folder(out) as folder:
         train = _part(read_source(data, how or ReadSettings()).images, part)
@@ -86,7 +83,8 @@ def sample_model(
 ) -> int:
     """Draw labelled images from a fitted generator and write them into a new folder.
 
-    The same seed always gives the same images, and 100 per class are the first 100 of 500.
+    The same seed always gives the same images, and 100 per class are the first 100 of 500. Beside them stands
+    `seen.json`, the digests of the images that the generator saw: the guard against leaks knows them by it.
 
     Args:
         model: A folder that `fit_model` wrote.
@@ -110,6 +108,8 @@ def sample_model(
     pool = sampler.draw(wanted, seed=seed)
     with fresh_folder(out) as folder:
         write_images(pool, folder)
+        if not (isinstance(sampler, ExternalSampler) and sampler.unknown_training_set):
+            write_seen(folder, sampler.card)
     return len(pool)
 
 

@@ -13,7 +13,7 @@ from augury.study import Arm, NamedGenerator
 from augury.study.gallery import galleries
 from augury.study.table import scores_csv
 from augury.training import Run
-from tiny import TINY_CLASSIFIERS, TINY_GENERATORS, shortened
+from tiny import TINY_CLASSIFIERS, TINY_GENERATORS, fitting, shortened
 from toy import contents, toy_images, toy_pool
 
 TRAIN = toy_images(classes=3, per_class=(9, 4, 6), channels=3, groups=True)
@@ -30,7 +30,7 @@ def on_disk(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_a_generator_draws_the_same_images(kind, on_disk, tmp_path):
-    recipe = shortened(TINY_GENERATORS[kind])
+    recipe = fitting(shortened(TINY_GENERATORS[kind]), TRAIN)
     in_memory, sampler = recipe.fit(TRAIN, Run(seed=0)), recipe.fit(on_disk, Run(seed=0))
     sampler.save(tmp_path)
     loaded = GENERATORS[kind].load(tmp_path, sampler.card)

@@ -121,6 +121,12 @@ SECTIONS = {
         Case("a setting without a value", f"{FIT} cvae --set steps"),
         Case("a set of MedMNIST that there is not", "try medmnist:brestmnist"),
     ],
+    "Images made elsewhere": [
+        Case("no source", f"{FIT} external"),
+        Case("a source that is not there", f"{FIT} external --set source=nowhere"),
+        Case("a truncated image among them", f"{FIT} external --set source=cut"),
+        Case("classes that the images do not have", f"{FIT} external --set source=hostile.npz"),
+    ],
     "Study files": [
         Case("no such file", "run nothing.toml"),
         Case("a file that is no TOML", "run broken.toml"),

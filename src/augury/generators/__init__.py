@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from augury.errors import DataError
+from augury.errors import DataError, SettingsError
 from augury.generators.acgan import ACGAN
 from augury.generators.autoencoder import DeepAutoencoder
 from augury.generators.bagan import BAGAN
@@ -16,10 +17,12 @@ from augury.generators.cvae import CVAE
 from augury.generators.dagan import DAGAN
 from augury.generators.dcgan import DCGAN
 from augury.generators.dense_gan import DenseGAN
+from augury.generators.external import External
 from augury.generators.infogan import InfoGAN
 from augury.generators.repeat import Repeat
 from augury.generators.superres import SuperResolution
 from augury.generators.wgan_gp import WGANGP
+from augury.settings import nearest, parse_assignment
 
 __all__ = [
     "ACGAN",
@@ -35,11 +38,13 @@ __all__ = [
     "Card",
     "DeepAutoencoder",
     "DenseGAN",
+    "External",
     "Generator",
     "InfoGAN",
     "Repeat",
     "Sampler",
     "SuperResolution",
+    "generator_from",
     "load_sampler",
 ]
 
@@ -58,7 +63,23 @@ GENERATORS: dict[str, type[Generator]] = {
     "superres": SuperResolution,
     "bagan": BAGAN,
     "dagan": DAGAN,
+    "external": External,
 }
+
+
+def generator_from(kind: str, assignments: Sequence[str] = ()) -> Generator:
+    """Return a generator's recipe from its kind and `name=value` texts.
+
+    Raises:
+        SettingsError: If kind or settings are unknown or wrong.
+
+    Example:
+        >>> generator_from("cvae", ["steps=50"]).steps
+        50
+    """
+    if kind not in GENERATORS:
+        raise SettingsError(f"there is no generator {kind!r}{nearest(kind, list(GENERATORS))}")
+    return GENERATORS[kind](**dict(parse_assignment(entry) for entry in assignments))
 
 
 def load_sampler(folder: Path, device: str = "cpu") -> Sampler:

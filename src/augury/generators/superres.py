@@ -18,8 +18,8 @@ from augury.generators.base import Card, Generator, Sampler
 from augury.generators.cvae import CVAE
 from augury.images import ImageSet
 from augury.mixing import Uniform
-from augury.networks.backbones import FILE, weights_digest
 from augury.networks.superres import Bicubic, PublishedEnlarger, ResidualEnlarger, read_published, reduced
+from augury.networks.weights import FILE, weights_digest
 from augury.seeds import guarded, seed_for
 from augury.settings import nearest
 from augury.stored import in_chunks
@@ -99,6 +99,11 @@ class SuperResolution(Generator):
     def contains_training_images(self) -> bool:  # type: ignore[override]
         """Tell whether the generator inside holds images it was fitted on."""
         return self.generator.contains_training_images
+
+    @property
+    def near_copies(self) -> bool:  # type: ignore[override]
+        """Tell whether the generator inside keeps close to single real images."""
+        return self.generator.near_copies
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the result: a file of weights counts by its content, not by its place."""

@@ -133,7 +133,7 @@ def read_listed(listing: Listing, settings: ReadSettings, told: Told | None = No
         raise DataError(f"{listing.tree.title} holds no images that can be read. {why}")
     listed = _labels(listing, listing.entries)
     if not listing.refused:  # else a class may be empty because its files are refused, and those are to be named
-        _check_classes(listed.labels, listed.classes, listed.parts)
+        _check_classes(listed, settings)
     album = Album(len(listing.entries), settings.sizing)
     kept: list[Entry] = []
     refused = list(listing.refused)
@@ -188,7 +188,7 @@ def read_album(album: Album, found: Labels, settings: ReadSettings, skipped: Seq
         DataError: If there are fewer than two classes, a class has no image (in the training part), or the images
             cannot be grouped as asked.
     """
-    _check_classes(found.labels, found.classes, found.parts, skipped)
+    _check_classes(found, settings, skipped)
     names = [kept.name for kept in album.kept]
     own = found.groups or [None] * len(names)
     given = [group or kept.group for group, kept in zip(own, album.kept, strict=True)]
@@ -220,12 +220,13 @@ def _levels_said(facts: Sequence[Facts], settings: ReadSettings) -> str:
     return f"{wide:,} of {len(facts):,} images hold more than 8 bits per pixel: brought to 8 by {how}"
 
 
-def _check_classes(
-    labels: Sequence[int], classes: Sequence[str], parts: Sequence[str] | None, skipped: Sequence[Refused] = ()
-) -> None:
+def _check_classes(found: Labels, settings: ReadSettings, skipped: Sequence[Refused] = ()) -> None:
+    if not settings.to_train_on:
+        return
+    labels, classes, parts = found.labels, found.classes, found.parts
     if len(classes) < 2:
-        found = f"Got only {classes[0]!r}" if classes else "Got none"
-        raise DataError(f"at least 2 classes are needed to train a classifier. {found}: add images of another class.")
+        got = f"Got only {classes[0]!r}" if classes else "Got none"
+        raise DataError(f"at least 2 classes are needed to train a classifier. {got}: add images of another class.")
     train = labels if parts is None else [label for label, part in zip(labels, parts, strict=True) if part == "train"]
     where = "" if parts is None else " in the train part"
     count = "a file" if len(skipped) == 1 else f"{len(skipped)} files"

@@ -26,6 +26,7 @@ class ReadSettings(Recipe):
     """How images are read."""
 
     kind: ClassVar[str] = "read"
+    to_train_on: ClassVar[bool] = True  # by themselves: then two classes, with images of each, are needed
 
     size: Literal["auto", "native"] | tuple[int, int] = Field(
         default="auto", description="height and width in pixels, auto (as they are, at most 64 x 64) or native"
