@@ -212,6 +212,39 @@ def suggested_folds(images: ImageSet) -> int:
     return max(2, min(5, smallest_class_groups(images)[1] // 5))
 
 
+def cross_folds(images: ImageSet, folds: int, seed: int) -> npt.NDArray[np.int64]:
+    """Deal images to folds, whole groups, label by label, so that each can be judged by who has not seen it.
+
+    Args:
+        images: N images.
+        folds: 2 or more.
+        seed: Seed of the dealing.
+
+    Returns:
+        int64 (N,): the fold of each image; -1 for the only group of a class, which every judge must have seen.
+
+    Raises:
+        DataError: If there are fewer groups than folds, or a fold is left without an image.
+
+    Example:
+        >>> import augury
+        >>> np.bincount(cross_folds(augury.read("digits").take(range(90)), 3, seed=0)).tolist()
+        [30, 30, 30]
+    """
+    groups = _Groups.of(images)
+    only = (groups.has & (groups.has.sum(axis=0) == 1)).any(axis=1)
+    free = np.flatnonzero(~only)
+    if len(free) < folds:
+        raise DataError(
+            f"{folds} folds need {folds} groups of images whose classes have others. Got {len(free)}: add images."
+        )
+    fold_of, places = np.full(len(groups), -1), np.full(len(images), -1)
+    fold_of[free] = _dealt(groups.take(free), folds, _rng(seed, "cross folds"))
+    for fold, members in zip(fold_of, groups.members, strict=True):
+        places[members] = fold
+    return places
+
+
 @dataclass(frozen=True, eq=False)
 class _Groups:
     """G groups of images.
