@@ -21,14 +21,14 @@ from augury.classifiers.base import Classifier, Exposure, Predictor, Trained
 from augury.errors import DataError
 from augury.generators import Blend, Repeat
 from augury.generators.base import Card, Generator, Sampler
-from augury.images import ImageSet, real_set
+from augury.images import ImageSet, StoredPixels, real_set
 from augury.mixing import Mixture, Synthetic
 from augury.policies import Policy, Ratio
 from augury.readers import read
 from augury.seeds import seed_for
 from augury.settings import Recipe
 from augury.splits import SplitPlan
-from augury.study import Arm, DataSettings, NamedClassifier, NamedGenerator, Study
+from augury.study import Arm, Audit, DataSettings, NamedClassifier, NamedGenerator, Study
 from augury.training import Run
 
 SIDE = 8
@@ -125,18 +125,18 @@ def _discriminant(train: ImageSet, weights: Tensor, shrink: float) -> tuple[Tens
     return coefficients, -0.5 * (means.T * coefficients).sum(0)
 
 
-def _features(images: Tensor) -> Tensor:
-    return (images.flatten(1).double() - GREY) / 10
+def _features(images: Tensor | StoredPixels) -> Tensor:
+    return (images[:].flatten(1).double() - GREY) / 10
 
 
 class DiscriminantPredictor(Predictor):
     def __init__(self, trained: Trained, coefficients: Tensor, offsets: Tensor) -> None:
         self.trained, self.coefficients, self.offsets = trained, coefficients, offsets
 
-    def probabilities(self, images: Tensor) -> np.ndarray:
+    def probabilities(self, images: Tensor | StoredPixels) -> np.ndarray:
         return (_features(images) @ self.coefficients + self.offsets).softmax(1).float().numpy()
 
-    def features(self, images: Tensor) -> np.ndarray:
+    def features(self, images: Tensor | StoredPixels) -> np.ndarray:
         return _features(images).float().numpy()
 
     def save(self, folder: Path) -> None:
@@ -255,5 +255,6 @@ def toy_study(source: str, generators: Sequence[Generator], arms: Sequence[Arm],
         "generators": tuple(NamedGenerator(name=recipe.kind, recipe=recipe) for recipe in generators),
         "classifiers": (NamedClassifier(name="discriminant", recipe=Discriminant()),),
         "arms": (REAL, *arms),
+        "audit": Audit(copying=False, fidelity=False),  # studies of audits switch it on
     }
     return Study(**{**plain, **changes})

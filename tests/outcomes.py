@@ -1,20 +1,37 @@
 """Outcomes and galleries made up from a seed, for tests of what shows them."""
 
+import html
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 
+from augury.audit import Controls, CopyingInSpace, Decision, PairDiversity, SpaceFidelity
 from augury.metrics import reliability
 from augury.one_test_set import PatientBootstrap, delong, mcnemar
 from augury.statistics import Interval, holm, nadeau_bengio, wilson
-from augury.study.exhibit import ClassGallery, Curve, Gallery, Training, Traversal
+from augury.study.doses import dose_readings
+from augury.study.exhibit import (
+    ClassGallery,
+    ClosePairs,
+    Closest,
+    Curve,
+    Gallery,
+    Sifted,
+    SiftedClass,
+    Training,
+    Traversal,
+)
 from augury.study.outcome import (
     ArmResult,
+    Audited,
+    AuditedMaker,
     ClassResult,
     Clinic,
     ClinicArm,
     Contrast,
+    Curation,
     DataSummary,
     Diversity,
     Gate,
@@ -23,6 +40,7 @@ from augury.study.outcome import (
     Operating,
     Outcome,
     PlanSummary,
+    Predicted,
     Subgroup,
     Subgroups,
 )
@@ -271,3 +289,95 @@ def blob(side: int, label: int, seed: int) -> np.ndarray:
     skin, mole = np.array([224, 180, 160]), np.array([96 - 30 * (label % 3), 56, 44])
     image = skin[:, None, None] * (1 - spot) + mole[:, None, None] * spot + rng.normal(0, 4, (3, side, side))
     return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def words_of(page: str) -> str:
+    """Return what a page says, without its pictures, charts and settings."""
+    page = re.sub(r"<style>.*?</style>|<svg.*?</svg>|<pre>.*?</pre>", "", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page))).replace("( ", "(").replace(" )", ")")
+
+
+def pictures_of(page: str) -> list[str]:
+    """Return the pictures of a page, as they are written there."""
+    return re.findall(r"data:image/png;base64,[A-Za-z0-9+/=]+", page)
+
+
+NAN = math.nan
+RULES = ("agreement", "near_copy")
+DECISIONS = {
+    "green": Decision("cvae, near_copy", "green", 0.62, "pixels", 3, 4.1, 0.021, 5),
+    "red": Decision("cvae", "red", 0.0004, "judge", 61, 4.1, 0.021, 5),
+    "void": Decision("cvae", "void", 1.0, "pixels", 3, 4.1, None, 5),
+}
+
+
+def audited_outcome(classes: tuple[str, ...] = ("benign", "malignant"), **changes) -> Outcome:
+    """Return an outcome whose cvae is red and withheld, green behind a filter, with a handpicked arm, all read."""
+    made = outcome(classes)
+    reason = DECISIONS["red"].sentence
+    rows = [replace(arm, withheld=reason if arm.uses_generated else "") for arm in made.arms]
+    ratio = rows[-2]
+    rows.append(replace(ratio, arm="cvae, sifted · ratio 1", added=210.0, withheld=""))
+    rows.append(replace(ratio, arm="cvae, picked · ratio 1", sensitivity_row=True, chosen=0.0, withheld=""))
+    sifted = Curation("cvae, sifted · ratio 1", "agreement + near_copy", classes, *_counts(len(classes)), 1500, 1050)
+    picked = Curation(
+        "cvae, picked · ratio 1", "handpicked", classes, (0,) * len(classes), (0,) * len(classes), {}, 9, 9
+    )
+    found = {"audited": audited(classes), "curations": (sifted, picked), "doses": dose_readings(rows)}
+    return replace(made, arms=tuple(rows), **{**found, **changes})
+
+
+def _counts(size: int) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, tuple[int, ...]]]:
+    return (750,) * size, (600,) * size, {RULES[0]: (120,) * size, RULES[1]: (30,) * size}
+
+
+def audited(classes: tuple[str, ...]) -> Audited:
+    """Return the audits of a red and a green generator, and four that fidelity says something of."""
+    red = maker("cvae", DECISIONS["red"], classes)
+    green = replace(maker("cvae, near_copy", DECISIONS["green"], classes), arms=("cvae, sifted · ratio 1",))
+    ranks = (Predicted("KID (judge)", 0.8, 0.333, 4), Predicted("TSTR", NAN, NAN, 4))
+    return Audited((red, green), Controls(0.0001, 0.7), ranks)
+
+
+def maker(name: str, decision: Decision | None, classes: tuple[str, ...], **changes) -> AuditedMaker:
+    """Return one audited generator, with two spaces."""
+    pooled = SpaceFidelity("judge", "", 40, 40, 0.0123, 0.004, -0.0004, 3.21, 0.08, 0.71, 0.64, 0.97, 12.34, 0.93, 0.51)
+    rows = [replace(pooled, name=label, kid_p=NAN, frechet=None, coverage=0.12) for label in classes]
+    drawn = CopyingInSpace(
+        *("pixels", 250, 80, 0.231, 0.0123, 0.187, (classes[-1], 0.31), 0.64, 0.11, 0.012, 0.42, 0.55, -4.56),
+        *(0.083, 0.034, 0.712, 0.651, 0.043, 0.0099, 0.68),
+    )
+    few = {"membership": None, "membership_low": None, "membership_tpr": None, "membership_fpr": None, "domias": None}
+    made = AuditedMaker(
+        maker=name,
+        generator="cvae",
+        near_copies=False,
+        arms=("cvae · balance", "cvae · ratio 1"),
+        splits=5,
+        decision=decision,
+        copying=(drawn, replace(drawn, space="efficientnet_lite0", **few)),
+        fidelity=(pooled, *rows),
+        tstr=0.611,
+        trts=0.733,
+        real=0.822,
+        gain=0.047,
+        diversity=(
+            PairDiversity("LPIPS", classes[0], 0.31, 0.42),
+            PairDiversity("MS-SSIM", "", None, None, "too small."),
+        ),
+    )
+    return replace(made, **changes)
+
+
+def audited_galleries(classes: tuple[str, ...] = ("benign", "malignant"), *, shown: int = 3):
+    """Return the galleries with the closest pairs of both pools and with kept and dropped images."""
+    copies, cvae = galleries(classes, shown=shown)
+    pairs = tuple(ClosePairs(name, *_blobs(20 + k, 2), np.array([0.05, 0.11])) for k, name in enumerate(classes))
+    closest = tuple(Closest(name, 0.071, pairs) for name in ("cvae", "cvae, near_copy"))
+    examples = tuple(SiftedClass(name, *_blobs(40 + k, 2), RULES) for k, name in enumerate(classes))
+    sifted = Sifted(("cvae, sifted · ratio 1", "cvae, sifted · ratio 2"), examples)
+    return copies, replace(cvae, closest=closest, sifted=(sifted,))
+
+
+def _blobs(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(np.stack([blob(28, side, 100 * seed + i) for i in range(count)]) for side in (0, 1))

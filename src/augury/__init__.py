@@ -12,7 +12,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ACGAN": "augury.generators",
+    "Agreement": "augury.filters",
     "Augment": "augury.augment",
+    "Augmenter": "augury.augmenter",
     "AuguryError": "augury.errors",
     "BAGAN": "augury.generators",
     "BackboneClassifier": "augury.classifiers",
@@ -21,15 +23,21 @@ _HOMES = {
     "CGANConv": "augury.generators",
     "CVAE": "augury.generators",
     "CovidCNNClassifier": "augury.classifiers",
+    "Curator": "augury.curation",
     "DAGAN": "augury.generators",
     "DCGAN": "augury.generators",
     "DeepAutoencoder": "augury.generators",
     "DenseGAN": "augury.generators",
+    "Difficulty": "augury.filters",
+    "Diverse": "augury.selections",
+    "External": "augury.generators",
     "Game": "augury.generators.adversarial",
+    "Handpicked": "augury.selections",
     "ImageSet": "augury.images",
     "InfoGAN": "augury.generators",
     "LesionCNNClassifier": "augury.classifiers",
     "Loss": "augury.losses",
+    "NearCopy": "augury.filters",
     "Repeat": "augury.generators",
     "ResNet18Classifier": "augury.classifiers",
     "Run": "augury.training",
@@ -38,7 +46,10 @@ _HOMES = {
     "Study": "augury.study",
     "SuperResolution": "augury.generators",
     "Synthetic": "augury.mixing",
+    "Typicality": "augury.filters",
     "WGANGP": "augury.generators",
+    "audit": "augury.audit",
+    "handover": "augury.handover",
     "images": "augury.images",
     "load_sampler": "augury.generators",
     "mix": "augury.mixing",
@@ -50,15 +61,23 @@ _HOMES = {
 __all__ = sorted([*_HOMES, "__version__"])
 
 if TYPE_CHECKING:
+    from augury import audit as audit
+    from augury import handover as handover
     from augury import images as images
     from augury import study as study
     from augury.augment import Augment as Augment
+    from augury.augmenter import Augmenter as Augmenter
     from augury.classifiers import BackboneClassifier as BackboneClassifier
     from augury.classifiers import CovidCNNClassifier as CovidCNNClassifier
     from augury.classifiers import LesionCNNClassifier as LesionCNNClassifier
     from augury.classifiers import ResNet18Classifier as ResNet18Classifier
     from augury.classifiers import SmallCNNClassifier as SmallCNNClassifier
+    from augury.curation import Curator as Curator
     from augury.errors import AuguryError as AuguryError
+    from augury.filters import Agreement as Agreement
+    from augury.filters import Difficulty as Difficulty
+    from augury.filters import NearCopy as NearCopy
+    from augury.filters import Typicality as Typicality
     from augury.generators import ACGAN as ACGAN
     from augury.generators import BAGAN as BAGAN
     from augury.generators import CGAN as CGAN
@@ -70,6 +89,7 @@ if TYPE_CHECKING:
     from augury.generators import CGANConv as CGANConv
     from augury.generators import DeepAutoencoder as DeepAutoencoder
     from augury.generators import DenseGAN as DenseGAN
+    from augury.generators import External as External
     from augury.generators import InfoGAN as InfoGAN
     from augury.generators import Repeat as Repeat
     from augury.generators import SuperResolution as SuperResolution
@@ -81,6 +101,8 @@ if TYPE_CHECKING:
     from augury.mixing import mix as mix
     from augury.policies import policy_from as policy_from
     from augury.readers import read as read
+    from augury.selections import Diverse as Diverse
+    from augury.selections import Handpicked as Handpicked
     from augury.splits import SplitPlan as SplitPlan
     from augury.study import Study as Study
     from augury.training import Run as Run

@@ -57,9 +57,15 @@ class Bar(Progress):
         """Show the images of a source that is read."""
         self.bars.update(self.task, completed=done, total=in_all, description="reading images")
 
-    def on_step(self, done: int, in_all: int) -> None:
-        """Show the optimiser steps of a single fit."""
-        self.bars.update(self.task, completed=done, total=in_all, description="fitting")
+    def on_step(self, done: int, in_all: int, batch: int = 1) -> None:
+        """Show a single fit: how many training images a second its steps take, and the time that is left."""
+        self.bars.update(self.task, completed=done, total=in_all)
+        speed = self.bars.tasks[0].speed or 0.0
+        self.bars.update(self.task, description=f"fitting, {speed * batch:,.0f} images/s" if speed else "fitting")
+        if not self.console.is_terminal and done * 10 // in_all > (done - 1) * 10 // in_all:
+            left = self.bars.tasks[0].time_remaining
+            about = f", about {in_words(left)} left" if left else ""
+            self.console.print(f"{done * 100 // in_all} % of {in_all} steps done, {speed * batch:,.0f} images/s{about}")
 
 
 def units(step: Step) -> int:

@@ -124,7 +124,7 @@ def test_a_second_run_makes_no_step(disturbed, undisturbed, monkeypatch, capsys)
 # ---- killed at random moments
 
 
-KILLS = 30
+KILLS = 12  # thirty were tried, too: each takes seconds for a process to start
 TWO = [*COMMAND[:-3], "2", *COMMAND[-2:]]
 
 
@@ -183,8 +183,8 @@ def killed_often(tmp_path_factory, undisturbed):
 @pytest.mark.slow
 def test_the_kills_hit_a_run_at_its_start_in_its_middle_and_at_its_end(killed_often, undisturbed):
     phases = Counter(kill.phase(len(undisturbed[1])) for kill in killed_often[1])
-    assert phases["start"] >= 5
-    assert phases["steps"] >= 10
+    assert phases["start"] >= 2
+    assert phases["steps"] >= 4
     assert phases["end"] >= 3
     assert {kill.whole for kill in killed_often[1] if kill.phase(len(undisturbed[1])) == "steps"} == {True, False}
 
@@ -198,7 +198,7 @@ def lives(group):
 
 
 @pytest.mark.slow
-def test_a_run_killed_thirty_times_ends_in_the_bytes_of_an_undisturbed_one(killed_often, undisturbed, tmp_path):
+def test_a_run_killed_a_dozen_times_ends_in_the_bytes_of_an_undisturbed_one(killed_often, undisturbed, tmp_path):
     folder, _, finished = killed_often
     assert finished.returncode == 0, finished.stderr
     assert (folder / "out" / "results.csv").read_bytes() == undisturbed[0]
@@ -211,7 +211,7 @@ def test_a_run_killed_thirty_times_ends_in_the_bytes_of_an_undisturbed_one(kille
 
 
 @pytest.mark.slow
-def test_the_journal_of_a_run_killed_thirty_times_tells_of_every_step(killed_often):
+def test_the_journal_of_a_run_killed_a_dozen_times_tells_of_every_step(killed_often):
     store = killed_often[0] / "out" / "store"
     history = read_history(store)
     made = {key for key, noted in history.steps.items() if noted.event == "made"}

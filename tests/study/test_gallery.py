@@ -3,8 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 
 from augury import study
+from augury.curation import vectors_of
+from augury.filters import PIXELS, NearCopy
 from augury.generators import CVAE, DCGAN, InfoGAN, Repeat
 from augury.generators.autoencoder import DeepAutoencoder
 from augury.generators.bagan import BAGAN
@@ -14,7 +17,9 @@ from augury.generators.superres import SuperResolution
 from augury.report.page import render
 from augury.seeds import seed_for
 from augury.splits import SplitPlan
-from augury.study.gallery import LONGEST, SHOWN, galleries, training
+from augury.study.gallery import EXAMPLES, LONGEST, SHOWN, closest_pairs, galleries, training
+from augury.study.steps import join_chunks
+from augury.study.study import NO_NETWORK, Audit
 from augury.training import Run
 from law import Broken, Oracle, arm, draw_images, toy_study, write
 from toy import toy_images
@@ -179,3 +184,57 @@ def test_of_enlarged_images_the_training_of_the_small_ones_is_shown():
     seen = training(sampler)
     assert (seen.steps, seen.frames[2].shape[2:]) == (2, (4, 4))
     np.testing.assert_array_equal(seen.frames[2], sampler.inner.strip().numpy())
+
+
+FILTERED = "oracle, near_copy (drops 0.3)"
+
+
+@pytest.fixture(scope="module")
+def curated(tmp_path_factory):
+    source = write(draw_images(30, seed=0), tmp_path_factory.mktemp("curated") / "images.npz")
+    filters = (NearCopy(drops=0.3),)
+    arms = [arm("oracle", 1), *(arm("oracle", 1, 2, name="sifted").replace(filters=filters, factor=1.0),)]
+    audit = Audit(fidelity=False, network=NO_NETWORK)
+    return study.run(toy_study(source, [Oracle()], arms, split=SplitPlan(folds=2, repeats=1), audit=audit))
+
+
+def test_the_closest_pairs_are_those_of_the_audited_pool(curated):
+    (gallery,) = galleries(curated)
+    assert [each.maker for each in gallery.closest] == ["oracle", FILTERED]
+    laid, planned = curated.laid, curated.laid.audits.makers[0]
+    drawn = join_chunks([laid.store.get(chunk) for chunk in planned.copying.pool])
+    train, held_out = (laid.images.take(part) for part in (planned.split.train, planned.split.val + planned.split.test))
+    ours, theirs, new = (vectors_of(images, PIXELS) for images in (drawn, train, held_out))
+    every = cdist(ours, theirs)
+    for label, shown in enumerate(gallery.closest[0].classes):
+        rows = np.flatnonzero(drawn.labels.numpy() == label)
+        best = rows[np.argsort(every[rows].min(1))][:SHOWN]
+        np.testing.assert_allclose(shown.distances, every[best].min(1), atol=1e-9)
+        np.testing.assert_array_equal(shown.drawn, drawn.images[best].numpy())
+        np.testing.assert_array_equal(shown.nearest, train.images[every[best].argmin(1)].numpy())
+    assert gallery.closest[0].threshold == pytest.approx(cdist(new, theirs).min(1).min())
+
+
+def test_kept_and_dropped_examples_are_those_of_the_filters(curated):
+    (gallery,) = galleries(curated)
+    (found,) = gallery.sifted
+    assert found.arms == ("sifted · ratio 1", "sifted · ratio 2")
+    pool = next(cell for cell in curated.laid.cells if cell.arm.name == found.arms[0]).fit.pool
+    for label, shown in enumerate(found.classes):
+        first = next(curated.laid.store.get(step) for step in pool if step.chunk.label == label)
+        pixels = first.pool.images[:].numpy()
+        np.testing.assert_array_equal(shown.kept, pixels[first.keep][:EXAMPLES])
+        np.testing.assert_array_equal(shown.dropped, pixels[~first.keep][:EXAMPLES])
+        assert shown.reasons == ("near_copy (drops 0.3)",) * len(shown.dropped)
+    assert sum(len(shown.dropped) for shown in found.classes) > 0
+    page = render(curated.outcome, (gallery,))
+    assert "dropped by near_copy (drops 0.3)" in page
+
+
+def test_what_was_not_audited_or_filtered_has_no_such_pictures(made):
+    assert all(not each.closest and not each.sifted for each in made.values())
+
+
+def test_a_pool_that_filters_have_emptied_has_no_pairs(curated, monkeypatch):
+    monkeypatch.setattr("augury.study.gallery.images_of", lambda value: getattr(value, "pool", value).take([]))
+    assert closest_pairs(curated, "oracle") == ()

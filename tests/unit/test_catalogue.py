@@ -2,17 +2,22 @@ import json
 
 from augury.catalogue import catalogue
 from augury.classifiers import CLASSIFIERS
+from augury.filters import FILTERS
 from augury.generators import GENERATORS
 from augury.generators.adversarial import Game
 from augury.policies import POLICIES
 from augury.readers import READERS
+from augury.selections import SELECTIONS
+from augury.study.study import Audit
 from augury.study.study_file import NESTED
 
 TABLES = {
     "generators": GENERATORS,
     "classifiers": CLASSIFIERS,
     "policies": POLICIES,
-    "tables": {**NESTED, "game": Game},
+    "filters": FILTERS,
+    "selections": SELECTIONS,
+    "tables": {**NESTED, "game": Game, "audit": Audit},
     "readers": READERS,
 }
 
@@ -40,7 +45,7 @@ def test_every_setting_has_a_default_and_a_meaning():
 
 
 def test_every_setting_of_a_recipe_is_listed():
-    for family in ("generators", "classifiers", "policies", "tables"):
+    for family in [family for family in TABLES if family != "readers"]:
         for row in catalogue()[family]:
             assert [setting["name"] for setting in row["settings"]] == list(TABLES[family][row["kind"]].model_fields)
 

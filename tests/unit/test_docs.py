@@ -5,13 +5,19 @@ from pathlib import Path
 
 from augury.generators import GENERATORS
 
-PAGE = Path(__file__).parents[2] / "docs" / "generators.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "generators.md"
 
 
 def test_the_worked_examples_of_the_generators_run():
     found = doctest.testfile(str(PAGE), module_relative=False)
     assert found.attempted > 15
     assert found.failed == 0
+
+
+def test_the_worked_examples_of_the_how_to_run():
+    found = doctest.testfile(str(DOCS / "how-to.md"), module_relative=False)
+    assert (found.attempted, found.failed) == (6, 0)
 
 
 def test_every_kind_has_its_row():

@@ -52,11 +52,20 @@ def test_more_processes_take_less_time():
 
 def test_a_budget_leaves_out_doses_first_then_repeats(monkeypatch):
     monkeypatch.setattr("augury.study.estimate.Stopwatch.seconds", lambda self, recipe: 1.0)
-    laid, need, left_out = fit_into(lay_out(demo(), MemoryStore()), 150, jobs=1, device="cpu")
-    assert need.seconds <= 150
+    laid, need, left_out = fit_into(lay_out(demo(), MemoryStore()), 190, jobs=1, device="cpu")
+    assert need.seconds <= 190
     assert left_out[:3] == ("dose 'ratio 2'", "dose 'ratio 1'", "repeat 5")
     assert laid.study.split.repeats < 5
     assert [arm.amounts for arm in laid.study.arms if arm.name == "cvae"] == [(Balance(),)]
+
+
+def test_a_tight_budget_leaves_out_the_diagnosis_of_fidelity_and_never_the_audit_of_copying(monkeypatch):
+    monkeypatch.setattr("augury.study.estimate.Stopwatch.seconds", lambda self, recipe: 1.0)
+    whole = lay_out(demo(), MemoryStore())
+    smallest = fit_into(whole, 150, jobs=1, device="cpu")
+    assert smallest[2][-1] == "fidelity, which decides nothing"
+    assert smallest[0].study.audit == whole.study.audit.replace(fidelity=False)
+    assert smallest[0].audits.controls
 
 
 def test_what_fits_stays_whole():

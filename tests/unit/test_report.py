@@ -1,5 +1,4 @@
 import base64
-import html
 import io
 import math
 import re
@@ -17,7 +16,7 @@ from augury.report.reliability import reliability_chart
 from augury.statistics import Bootstrap, Interval
 from augury.study.exhibit import ClassGallery, Curve
 from augury.study.outcome import ClassResult, Failure, Gate, Subgroup, Subgroups
-from outcomes import arms, blob, contrast, galleries, outcome, rivals_only
+from outcomes import arms, blob, contrast, galleries, outcome, pictures_of, rivals_only, words_of
 
 HOSTILE = ("<script>alert(1)</script>", "=cmd()", "naevus 😀\n\"quoted\" & 'so'")
 
@@ -31,15 +30,6 @@ def with_changes(*changes):
         ClassResult(f"class {number}", 0.8, 0.8, 0.8, 40, change) for number, change in enumerate(changes, start=1)
     )
     return replace(outcome().arms[5], classes=rows)
-
-
-def words_of(page):
-    page = re.sub(r"<style>.*?</style>|<svg.*?</svg>|<pre>.*?</pre>", "", page, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page))).replace("( ", "(").replace(" )", ")")
-
-
-def pictures_of(page):
-    return re.findall(r"data:image/png;base64,[A-Za-z0-9+/=]+", page)
 
 
 def test_a_class_that_got_worse_is_named():

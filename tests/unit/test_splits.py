@@ -353,3 +353,46 @@ def test_settings_out_of_range_are_refused(settings):
 def test_ties_go_to_the_rarest_label():
     images = image_set([0, 1, 0, 0, 1, 1, 0], groups=["a", "a", "b", "c", "d", "e", "f"])
     assert splits._Groups.of(images).strata.tolist() == [1, 0, 0, 1, 1, 0]
+
+
+# ---- folds of judges
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_cross_folds_keep_groups_whole_and_deal_every_class_to_every_fold(folds, seed):
+    images = patients(seed)
+    found = splits.cross_folds(images, folds, seed)
+    of_group = {name: set() for name in images.group_names}
+    for name, fold in zip(images.group_names, found.tolist(), strict=True):
+        of_group[name].add(fold)
+    assert all(len(seen) == 1 for seen in of_group.values())
+    parts = [np.flatnonzero(found == fold) for fold in range(folds)]
+    assert sum(map(len, parts)) == len(images)
+    assert all(classes_of(images, part) == {0, 1, 2} for part in parts)
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) < 0.4 * np.mean(sizes)
+
+
+def test_the_only_group_of_a_class_is_in_no_fold():
+    labels = [0] * 12 + [1] * 4 + [2] * 2
+    groups = [*(f"p{i // 2}" for i in range(12)), "q", "q", "q", "p0", "r", "s"]
+    found = splits.cross_folds(image_set(labels, groups=groups), 3, seed=0)
+    assert (found[:2] >= 0).all()  # p0 has a second class, which q has too
+    assert (found >= 0).all()
+    groups[15] = "q"
+    found = splits.cross_folds(image_set(labels, groups=groups), 3, seed=0)
+    assert (found == -1).tolist() == [group == "q" for group in groups]
+    assert set(found[:12].tolist()) == {0, 1, 2}
+
+
+def test_cross_folds_follow_their_seed_and_no_other():
+    images = patients()
+    one, again, other = (splits.cross_folds(images, 3, seed) for seed in (1, 1, 2))
+    assert one.tolist() == again.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize(("labels", "left"), [([0, 1], 0), ([0, 0, 1], 2), ([0, 0, 1, 2], 2)])
+def test_too_few_groups_to_cross_fold_are_a_sentence(labels, left):
+    with pytest.raises(DataError, match=rf"3 folds need 3 groups of images .*\. Got {left}: add images"):
+        splits.cross_folds(image_set(labels), 3, seed=0)

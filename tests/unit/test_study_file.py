@@ -7,14 +7,17 @@ import pytest
 from augury.augment import FAMILIES, MODALITIES, Augment
 from augury.classifiers import BackboneClassifier, ResNet18Classifier, SmallCNNClassifier
 from augury.errors import DataError, SettingsError
+from augury.filters import Agreement, Difficulty, NearCopy, Typicality
 from augury.generators import DCGAN, Blend, Repeat, SuperResolution
 from augury.losses import Loss
 from augury.mixing import Synthetic
 from augury.policies import Add, Balance, Ratio
+from augury.selections import Diverse, Handpicked
 from augury.splits import SplitPlan
 from augury.study import (
     PRESETS,
     Arm,
+    Audit,
     DataSettings,
     NamedClassifier,
     NamedGenerator,
@@ -88,6 +91,9 @@ def refused(load):
     return refused
 
 
+EVERY_FILTER = (Agreement(drops=0.1), Typicality(), NearCopy(space="resnet18"), Difficulty(easiest=0.0, hardest=0.4))
+
+
 def full_study():
     """A study that uses every corner of the format."""
     changed = (
@@ -113,7 +119,10 @@ def full_study():
             Arm(name="few", generator="one", amounts=(Balance(per_class={"a.b": 3, "c": 0}), Ratio(r=1e-05))),
             Arm(name="changed", generator="two", amounts=(Ratio(r=2.0),), classifier=changed),
             Arm(name="moved", recalibrate="prior", longer=0.5),
+            Arm(name="sieved", generator="one", amounts=(Ratio(r=1.0),), filters=EVERY_FILTER, factor=7.5),
+            Arm(name="spread", generator="one", amounts=(Ratio(r=1.0),), select=Diverse(space="pixels")),
         ),
+        audit=Audit(copying=False, images=33, network="squeezenet1_1"),
     )
 
 
@@ -457,6 +466,86 @@ def test_a_kind_and_a_name_are_texts(tmp_path, entry):
 def test_class_shares_that_are_none_are_refused(shares):
     with pytest.raises(SettingsError, match=r"class shares of 'sampling' must be 0 or more and add up to 1"):
         SmallCNNClassifier(sampling=shares)
+
+
+# ---- filters, selections, audits
+
+
+CURATED = (
+    HEAD
+    + """
+[[arms]]
+name = "real"
+[[arms]]
+name = "cvae"
+generator = "cvae"
+amounts = ["balance", "ratio 0.5"]
+"""
+)
+
+
+def test_filters_are_words_or_tables_and_a_selection_is_either(load):
+    text = CURATED + 'filters = ["agreement", { kind = "near_copy", drops = 0.02 }]\nselect = "diverse"\n'
+    arm = load(text).arms[1]
+    assert (arm.filters, arm.select, arm.factor) == ((Agreement(), NearCopy(drops=0.02)), Diverse(), 2.0)
+    assert load(CURATED + 'select = { kind = "diverse", space = "pixels" }').arms[1].select == Diverse(space="pixels")
+
+
+def test_an_arm_that_leaves_nothing_out_is_written_as_before():
+    (arm,) = tomllib.loads(dump_study(toy().replace(arms=(Arm(name="real"),))))["arms"]
+    assert arm == {"name": "real"}
+    plain = Arm(name="x", generator="cvae", amounts=(Ratio(r=1.0),))
+    written = tomllib.loads(dump_study(toy().replace(arms=(Arm(name="real"), plain))))["arms"][1]
+    assert not written.keys() & {"filters", "select", "factor"}
+
+
+def test_a_list_of_picks_is_meant_from_the_study_file(load, tmp_path):
+    study = load(CURATED + 'select = { kind = "handpicked", picks = "lists/mine.csv" }')
+    assert study.arms[1].select == Handpicked(picks=str(tmp_path / "lists" / "mine.csv"))
+    assert load(dump_study(study)) == study
+    assert str(tmp_path) not in shared_text(study)
+    assert 'picks = "mine.csv"' in shared_text(study)
+
+
+def test_a_list_of_picks_that_is_missing_is_said_before_anything_runs(load):
+    study = load(CURATED + 'select = { kind = "handpicked", picks = "mine.csv" }')
+    with pytest.raises(DataError, match=r"mine.csv: a list made by augury pick, .* was expected"):
+        lay_out(study, MemoryStore()).plan()
+
+
+def test_audits_are_on_unless_said_otherwise(load):
+    assert load(CURATED).audit == Audit(copying=True, fidelity=True)
+    assert load(CURATED + "[audit]\nfidelity = false\nimages = 50\n").audit == Audit(fidelity=False, images=50)
+    assert tomllib.loads(dump_study(toy()))["audit"].keys() >= {"copying", "fidelity", "images", "network"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ('filters = "agreement"', "filters is a list, such as ['agreement', 'near_copy']. Got 'agreement'."),
+        ('filters = ["agreemnt"]', "[[arms]] 2: there is no filter 'agreemnt': did you mean 'agreement'"),
+        ('filters = [{ kind = "near_copy", space = "resnet1" }]', "there is no network 'resnet1'"),
+        ("filters = [{ drops = 0.1 }]", "[[arms]] 2: there is no filter ''"),
+        ('filters = ["near_copy", "near_copy"]', "arm 'cvae' has the filter 'near_copy' twice: once is enough."),
+        ('select = ["diverse"]', "[[arms]] 2: there is no selection"),
+        ('select = { kind = "diverse", space = "resnet1" }', "there is no network 'resnet1'"),
+        ('select = "handpicked"', "[[arms]] 2: "),
+        ("factor = 5.0", "arm 'cvae' has a factor, and neither filters nor a selection that would choose."),
+        ('filters = ["agreement"]\nfactor = 0.5', "[[arms]] 2: "),
+        ('[[arms]]\nname = "x"\nfilters = ["agreement"]', "has filters or a selection, and no generator whose images"),
+        ('[[arms]]\nname = "x"\nselect = "diverse"', "has filters or a selection, and no generator whose images"),
+        ("[audit]\nimages = 5", "[audit]: "),
+        ('[audit]\nnetwork = "resnet1"', "[audit]: "),
+        ("[audit]\ncopies = true", "[audit]: "),
+        ("audit = true", "[[arms]] 2: "),
+    ],
+)
+def test_a_mistake_in_filters_selections_or_audits_is_a_sentence(refused, lines, sentence):
+    assert sentence in refused(CURATED + lines)
+
+
+def test_an_audit_that_is_no_table_is_a_sentence(refused):
+    assert "[audit] is a table. Got True." in refused("audit = true\n" + CURATED)
 
 
 def test_what_a_report_shows_of_a_study_names_no_folder():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -85,11 +86,13 @@ def fit(
     force: Force = False,
 ) -> None:
     """Fit a generator on labelled images and keep it."""
+    from augury.generators import generator_from
     from augury.models import fit_model
     from augury.progress import Bar
     from augury.readers import ReadSettings
 
     how = ReadSettings(**how_to_read(size, levels, "", columns, skip_unreadable, grey), fit=shape)
+    batch = getattr(generator_from(generator, settings or []), "batch", 1)
     with Bar(stderr) as bar:
         card = fit_model(
             data,
@@ -101,7 +104,7 @@ def fit(
             seed=seed,
             device=device,
             force=force,
-            on_step=bar.on_step,
+            on_step=partial(bar.on_step, batch=batch),
         )
     say(f"{card.kind} fitted on {sum(card.counts)} images: {out}")
     if card.contains_training_images:
@@ -134,7 +137,7 @@ def sample(
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List generators, classifiers, policies and readers with their settings and defaults."""
+    """List generators, classifiers, policies, filters and readers with their settings and defaults."""
     from augury.catalogue import catalogue
 
     entries = catalogue()

@@ -18,7 +18,7 @@ Plan = Literal["folds", "given"]
 SOME_FAILED, BAD_REQUEST, INTERRUPTED = 1, 2, 130
 
 
-ORDER = ("demo", "look", "try", "run", "status", "report", "clean", "fit", "sample", "list")
+ORDER = ("demo", "look", "try", "run", "curve", "status", "report", "clean", "fit", "sample", "augment", "pick", "list")
 
 
 class Commands(TyperGroup):

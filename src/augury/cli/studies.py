@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -83,6 +83,10 @@ def try_(
     generator: Annotated[
         list[str] | None, typer.Option(help="A kind of `augury list`, as often as needed; default: cvae.")
     ] = None,
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="Arms through a filter: agreement, typicality, near_copy, difficulty."),
+    ] = None,
     tune: Annotated[int, typer.Option(min=0, help="Trials per split that tune rate and weight decay.")] = 0,
     seed: Seed = 0,
     out: Out = Path("augury-try"),
@@ -93,6 +97,7 @@ def try_(
     force: Force = False,
 ) -> None:
     """Run a study on your own images, without writing a file."""
+    from augury.filters import filter_from
     from augury.generators.base import refuse_small
     from augury.progress import Bar
     from augury.readers import is_place, reader_for
@@ -106,6 +111,7 @@ def try_(
     reader_for(data)  # what is not there is named as it was written
     recipe = named_classifier(classifier, steps, halved=preset == "quick")
     makers = tuple(named_generator(name) for name in generator or ["cvae"])
+    rules = [filter_from(name) for name in filter_ or []]
     seconds = parse_seconds(budget) if budget else math.inf
     source = str(Path(data).absolute()) if is_place(data) else data
     families = tuple(name.strip() for name in safe.split(",") if name.strip())
@@ -115,7 +121,8 @@ def try_(
         with Bar(stderr) as bar:
             read, prepared = read_images(settings, store, given_split=split == "given", told=bar.on_image)
         images = prepared.cleaned.images
-        study = for_images(settings, images, recipe, makers, preset=preset, split=split, trials=tune, seed=seed)
+        plan: dict[str, Any] = {"preset": preset, "split": split, "trials": tune, "filters": rules, "seed": seed}
+        study = for_images(settings, images, recipe, makers, **plan)
         laid = lay(study, read, prepared, store)
         refuse_small(laid.too_small(), force=force)
         _finish(_fitted(laid, seconds, jobs, device), out, jobs, device, as_json, real_images=not no_real_images)

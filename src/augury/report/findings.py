@@ -59,15 +59,15 @@ def whole(value: float | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
-def share(value: float | None) -> str:
+def share(value: float | None, decimals: int = 0) -> str:
     """Write a share as a percentage.
 
-    >>> share(0.355)
-    '36 %'
+    >>> share(0.355), share(0.0125, 1)
+    ('36 %', '1.2 %')
     """
     if value is None or not math.isfinite(value):
         return DASH
-    return f"{100 * value:.0f} %"
+    return f"{100 * value:.{decimals}f} %"
 
 
 def probability(value: float | None) -> str:
@@ -141,6 +141,23 @@ def dose(family: str, arms: Sequence[ArmResult], real: ArmResult | None, metric:
     name = "no images (real images only)" if arm is real else f"{arm.policy} ({whole(arm.added)} images)"
     best = f"{metric_label} {max(means):.3f}"
     return f"{family}: the smallest amount within one standard error of the best ({best}) is {name}."
+
+
+def withheld(arms: Sequence[ArmResult]) -> str:
+    """Say which arms take no part in the choice; empty without any.
+
+    >>> withheld(())
+    ''
+    """
+    names = list(dict.fromkeys(arm.arm for arm in arms if arm.withheld))
+    if not names:
+        return ""
+    generated = len(dict.fromkeys(arm.arm for arm in arms if arm.uses_generated))
+    verb, they = ("is", "It takes") if len(names) == 1 else ("are", "They take")
+    return (
+        f"{len(names)} of {_many(generated, 'arm')} with generated images {verb} withheld: {', '.join(names)}. {they} "
+        "no part in the choice and in the verdict."
+    )
 
 
 def class_changes(arm: ArmResult) -> tuple[str, ...]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from augury.files import write_whole
-from augury.report import charts, clinical, curves, findings, tables, training
+from augury.report import audit, charts, clinical, curves, fidelity, findings, sieve, tables, training
 from augury.report.picks import REAL, arms_of, best_without, chosen_using, dose_families, named
 from augury.report.pictures import LARGEST, Picture, picture
 from augury.report.reliability import reliability_chart
 from augury.report.templates import template
 from augury.report.wording import wording
+from augury.study.doses import DoseReading
 from augury.study.exhibit import ClassGallery, Gallery
 from augury.study.outcome import ArmResult, ClassResult, Clinic, Contrast, Outcome
 
@@ -29,6 +30,7 @@ class Side:
     using: list[ArmResult]
     families: dict[str, list[ArmResult]]
     clinic: Clinic | None
+    doses: tuple[DoseReading, ...] = ()
 
     @property
     def generated(self) -> bool:
@@ -59,6 +61,15 @@ class Side:
         """Return the arms whose sensitivity is told: real images only, the chosen without, the chosen with."""
         without = None if self.without is self.real else self.without
         return [self.real, without, *self.beside_real]
+
+    def reading(self, family: str) -> DoseReading | None:
+        """Return what the doses of one arm tell; None for one whose images do not count as generated."""
+        return next((each for each in self.doses if each.arm == family), None)
+
+    @property
+    def undrawn(self) -> list[DoseReading]:
+        """Return the readings of arms that have no chart, for they were tried in one amount."""
+        return [each for each in self.doses if each.arm not in self.families]
 
     def result(self, arm: str) -> ArmResult:
         """Return the row of one arm."""
@@ -93,7 +104,7 @@ def write_report(outcome: Outcome, galleries: Sequence[Gallery], path: Path, *, 
         galleries: Real and drawn images and what was seen of the training, one gallery per generator.
         path: The file to write; an older one is replaced.
         real_images: Show real images; without them, neither nearest images nor the images of a generator that
-            contains training images are shown.
+            contains training images, or copies them, are shown.
 
     Raises:
         DataError: If the file cannot be written.
@@ -103,11 +114,16 @@ def write_report(outcome: Outcome, galleries: Sequence[Gallery], path: Path, *, 
 
 def render(outcome: Outcome, galleries: Sequence[Gallery], *, real_images: bool = True) -> str:
     """Return the page as text."""
+    hidden = frozenset() if real_images else _like_real(outcome, galleries)
     return template("augury.report", "page.html.jinja").render(
         outcome=outcome,
         sides=_sides(outcome),
-        galleries=[(gallery, _shelves(gallery, real_images)) for gallery in galleries],
-        watched=training.watched(outcome.generators, galleries, real_images=real_images),
+        galleries=[(gallery, _shelves(gallery, hidden, real_images)) for gallery in galleries],
+        watched=training.watched(outcome.generators, galleries, hidden),
+        examined=audit.examined(outcome.audited, galleries, real_images=real_images),
+        fidelity_tables=fidelity.tables(outcome.audited.makers),
+        sieves=sieve.sieves(outcome, galleries, hidden, real_images=real_images),
+        handpicked=sieve.handpicked(outcome),
         controls={generator.name for generator in outcome.generators if generator.control},
         real_images=real_images,
         largest=LARGEST,
@@ -119,7 +135,18 @@ def render(outcome: Outcome, galleries: Sequence[Gallery], *, real_images: bool 
         curves=curves,
         trained=training,
         tables=tables,
+        audit=audit,
+        fidelity=fidelity,
+        sieve=sieve,
     )
+
+
+def _like_real(outcome: Outcome, galleries: Sequence[Gallery]) -> frozenset[str]:
+    """Return the generators whose images may show what real images show."""
+    holding = {gallery.generator for gallery in galleries if gallery.contains_training_images}
+    holding |= {maker.name for maker in outcome.generators if maker.contains_training_images}
+    near = {maker.generator for maker in outcome.audited.makers if maker.near_copies or maker.withheld}
+    return frozenset(holding | near)
 
 
 def _sides(outcome: Outcome) -> list[Side]:
@@ -139,12 +166,12 @@ def _side(outcome: Outcome, classifier: str, contrast: Contrast | None) -> Side:
         chosen_using(contrast, arms) if contrast else [],
         dose_families(arms, outcome.metric),
         next((clinic for clinic in outcome.clinics if clinic.classifier == classifier), None),
+        tuple(reading for reading in outcome.doses if reading.classifier == classifier),
     )
 
 
-def _shelves(gallery: Gallery, real_images: bool) -> list[Shelf]:
-    hidden = gallery.contains_training_images and not real_images
-    return [_shelf(item, real_images, not hidden) for item in gallery.classes]
+def _shelves(gallery: Gallery, hidden: Set[str], real_images: bool) -> list[Shelf]:
+    return [_shelf(item, real_images, gallery.generator not in hidden) for item in gallery.classes]
 
 
 def _shelf(item: ClassGallery, real: bool, drawn: bool) -> Shelf:

@@ -60,6 +60,15 @@ def metric_label(key: str) -> str:
     return METRICS[key].label + ("" if METRICS[key].higher_is_better else " (lower is better)")
 
 
+def footnotes(arms: Sequence[ArmResult]) -> tuple[str, ...]:
+    """Return why arms are withheld, each reason once, in the order of their numbers.
+
+    >>> footnotes(())
+    ()
+    """
+    return tuple(dict.fromkeys(arm.withheld for arm in arms if arm.withheld))
+
+
 def main_columns(outcome: Outcome) -> dict[str, Column]:
     """Return the columns of the arms table, by key."""
     columns = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -62,17 +62,22 @@ class Watched:
 
 
 def watched(
-    generators: Sequence[GeneratorResult], galleries: Sequence[Gallery], *, real_images: bool
+    generators: Sequence[GeneratorResult], galleries: Sequence[Gallery], hidden: Set[str]
 ) -> tuple[Watched, ...]:
-    """Return the parts of all generators that trained a network, or whose diversity was looked at."""
+    """Return the parts of all generators that trained a network, or whose diversity was looked at.
+
+    Args:
+        generators: What is told of each generator.
+        galleries: What is shown of each.
+        hidden: Generators whose images may not be shown.
+    """
     seen = {gallery.generator: gallery for gallery in galleries}
     parts = []
     for result in generators:
         gallery = seen.get(result.name)
         training = gallery.training if gallery is not None else None
         if training is not None or result.looked:
-            hidden = result.contains_training_images and not real_images
-            parts.append(_watched(result, training or NOTHING, hidden=hidden))
+            parts.append(_watched(result, training or NOTHING, hidden=result.name in hidden))
     return tuple(parts)
 
 

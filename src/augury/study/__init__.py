@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from augury.study.curve import curve
 from augury.study.layout import lay_out
 from augury.study.presets import PRESETS, demo, for_images, toy
 from augury.study.run import Finished, collect, run
-from augury.study.study import Arm, DataSettings, NamedClassifier, NamedGenerator, Study
+from augury.study.study import Arm, Audit, DataSettings, NamedClassifier, NamedGenerator, Study
 from augury.study.study_file import dump_study, load_study
 
 if TYPE_CHECKING:
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 __all__ = [
     "PRESETS",
     "Arm",
+    "Audit",
     "DataSettings",
     "Finished",
     "NamedClassifier",
     "NamedGenerator",
     "Study",
     "collect",
+    "curve",
     "demo",
     "dump_study",
     "for_images",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
 
@@ -32,9 +32,12 @@ class Block:
     classifier: str
     scored: tuple[ScoredCell, ...]
     planned: tuple[Cell, ...]
+    withheld: Mapping[str, str] = field(default_factory=dict)  # arm -> why it takes no part in any choice
 
     @classmethod
-    def of(cls, laid: Laid, scored: Sequence[ScoredCell], classifier: str) -> Self:
+    def of(
+        cls, laid: Laid, scored: Sequence[ScoredCell], classifier: str, withheld: Mapping[str, str] | None = None
+    ) -> Self:
         """Return one classifier's part of a study."""
         return cls(
             laid.study,
@@ -42,6 +45,7 @@ class Block:
             classifier,
             tuple(item for item in scored if item.cell.classifier == classifier),
             tuple(cell for cell in laid.cells if cell.classifier == classifier),
+            withheld or {},
         )
 
     @cached_property
@@ -74,8 +78,8 @@ class Block:
 
     @cached_property
     def rivals(self) -> tuple[ArmPlan, ...]:
-        """Return the arms of one budget, which are chosen from; a longer training is shown beside them."""
-        return tuple(arm for arm in self.rows if arm.chosen_from)
+        """Return the arms that are chosen from: of one budget, by rule and not by hand, and not withheld."""
+        return tuple(arm for arm in self.rows if arm.chosen_from and arm.name not in self.withheld)
 
     def values(self, arm: str, of: Callable[[ScoredCell], float]) -> dict[Unit, float]:
         """Return a value per split: the mean over inner folds."""

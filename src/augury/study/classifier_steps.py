@@ -12,9 +12,10 @@ import numpy as np
 
 from augury.classifiers.base import Classifier, Exposure, Predictor
 from augury.classifiers.features import FeatureBank, FeatureMaker
+from augury.curation import Curated
 from augury.images import ImageSet
 from augury.mixing import mix
-from augury.study.steps import DrawImages, MakeSplit, Part, Prepared, ReadImages, Step, Work, join_chunks, part_of
+from augury.study.steps import DrawImages, MakeSplit, Part, Pool, Prepared, ReadImages, Step, Work, join_chunks, part_of
 
 EXPOSURE = "exposure.json"
 
@@ -46,18 +47,24 @@ class Features(Step):
         return FeatureBank.load(folder)
 
 
+def images_of(value: ImageSet | Curated) -> ImageSet:
+    """Return the images of a pool: all that were drawn, or those that filters kept."""
+    return value.kept() if isinstance(value, Curated) else value
+
+
 @dataclass(frozen=True)
 class FitClassifier(Step):
-    """Fit a classifier on the training part and the first `counts[k]` drawn images of each class.
+    """Fit a classifier on the training part and the first `counts[k]` images of each class of a pool.
 
-    `tuned` has found some of its settings; `features` are those of the real images, then of each chunk of the pool, if
-    it is a head on a frozen backbone.
+    A pool of which filters or a person have left fewer than that gives what it has. `tuned` has found some settings of
+    the classifier; `features` are those of the real images, then of each chunk of the pool, if it is a head on a frozen
+    backbone.
     """
 
     split: MakeSplit
     classifier: Classifier
     seed: int
-    pool: tuple[DrawImages, ...] = ()
+    pool: tuple[Pool, ...] = ()
     counts: tuple[int, ...] = ()
     features: tuple[Features, ...] = ()
     tuned: Tune | None = None
@@ -67,11 +74,17 @@ class FitClassifier(Step):
         """Return a few words for progress and failures."""
         return f"fit {self.classifier.kind}"
 
+    @property
+    def chunks(self) -> tuple[DrawImages, ...]:
+        """Return the steps that drew the pool."""
+        return tuple(chunk for source in self.pool for chunk in source.chunks)
+
     def make(self, work: Work) -> Predictor:
         """Mix and fit."""
         train = part_of(work, self.split, "train")
-        pool = join_chunks([work.get(chunk) for chunk in self.pool]) if self.pool else None
-        mixed = mix(train, pool, self.counts)
+        pool = join_chunks([images_of(work.get(source)) for source in self.pool]) if self.pool else None
+        there = pool.counts() if pool else ()
+        mixed = mix(train, pool, [min(pair) for pair in zip(self.counts, there, strict=False)])
         val = part_of(work, self.split, "val")
         known = FeatureBank.joined([work.get(step) for step in self.features]) if self.features else None
         run = dataclasses.replace(self._run(self.seed, work), features=known)

@@ -16,12 +16,15 @@ from augury.generators.base import first_of
 from augury.metrics.classification import METRICS
 from augury.settings import Recipe
 from augury.splits import fold_ratio
+from augury.study.audit_results import audit_notes, audited, judged, with_gains
 from augury.study.block import Block
 from augury.study.clinic import clinic
 from augury.study.contrast import contrast, gates
+from augury.study.curation_results import curations, shortfalls
+from augury.study.doses import dose_readings
 from augury.study.engine import Ran
 from augury.study.generator_results import collapse_notes, generator_results
-from augury.study.grid import Cell
+from augury.study.grid import Cell, arm_plans
 from augury.study.layout import Laid
 from augury.study.outcome import ArmResult, DataSummary, Failure, Outcome, PlanSummary
 from augury.study.steps import Step
@@ -40,11 +43,13 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
         StepDiedError: If no split has what a verdict needs.
     """
     study = laid.study
-    blocks = [Block.of(laid, scored, named.name) for named in study.classifiers]
-    checks = gates(blocks[0])
+    found = audited(laid, ran)
+    withheld, audit_checks = judged(found, arm_plans(study))
+    blocks = [Block.of(laid, scored, named.name, withheld) for named in study.classifiers]
+    checks = (*gates(blocks[0]), *audit_checks)
     arms = tuple(row for block in blocks for row in arm_results(block))
     makers = generator_results(laid, ran)
-    contrasts = [contrast(block, checks if block is blocks[0] else gates(block)) for block in blocks]
+    contrasts = [contrast(block, checks if block is blocks[0] else (*gates(block), *audit_checks)) for block in blocks]
     if contrasts[0] is None:
         raise StepDiedError(_too_little(ran, len(laid.cells), len(scored)))
     return Outcome(
@@ -70,9 +75,15 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
             *nothing_learned(arms, blocks[0].metric, len(laid.images.classes)),
             *small_classes(laid.too_small()),
             *collapse_notes(makers),
+            *(remark for maker in makers for remark in maker.remarks),
+            *audit_notes(found),
+            *shortfalls(blocks[0]),
         ),
         environment=environment(device, study.threads),
-        clinics=tuple(found for found in map(clinic, blocks) if found is not None),
+        clinics=tuple(each for each in map(clinic, blocks) if each is not None),
+        audited=with_gains(found, blocks[0]),
+        curations=curations(blocks[0], laid.store),
+        doses=dose_readings(arms),
     )
 
 

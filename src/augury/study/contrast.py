@@ -151,7 +151,10 @@ def _as_declared(item: ScoredCell) -> bool:
     use = getattr(cell.fit.classifier, "synthetic", None)
     if use is None:
         return True
-    share = use.mean_share(cell.real_counts, cell.counts)
+    if record.synthetic < sum(cell.counts):  # filters left fewer than wanted: the share is that of what was left
+        share = (1 - use.real_last) * record.share
+    else:
+        share = use.mean_share(cell.real_counts, cell.counts)
     declared = (1 - share) * record.steps * record.batch
     return bool(abs(record.real_exposures - declared) <= record.batch)
 

@@ -11,7 +11,9 @@ from typing import Any
 from augury.classifiers.features import FeatureBank, FeatureMaker
 from augury.errors import SettingsError
 from augury.images import ImageSet
+from augury.study.audit_steps import AuditControls, AuditCopying, MeasureFidelity
 from augury.study.classifier_steps import Features, FitClassifier
+from augury.study.curation_steps import Curate, FitJudge
 from augury.study.layout import Laid
 from augury.study.steps import CHUNK, DrawImages, FitGenerator, Step
 from augury.study.study import Study
@@ -22,6 +24,7 @@ WARM_UP_STEPS = 3
 PROBE_IMAGES = 4
 START_SECONDS = 6.0  # a process imports torch
 FEWEST_REPEATS = 2
+AUDIT_SECONDS = 2.0  # of some hundreds of images a side
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -112,14 +115,16 @@ def _seconds(step: Step, watch: Stopwatch, images: int) -> float:
         return overhead + watch.per_image(step.maker) * (CHUNK if isinstance(step.images, DrawImages) else images)
     if isinstance(step, FitGenerator):
         return overhead + watch.seconds(step.generator)
-    if isinstance(step, FitClassifier):
+    if isinstance(step, FitClassifier | FitJudge):
         plain = {"sampling": "natural"} if hasattr(step.classifier, "sampling") else {}
         return overhead + watch.seconds(step.classifier.replace(**plain))
-    return overhead + (0.02 if isinstance(step, DrawImages) else 0.0)
+    if isinstance(step, AuditCopying | MeasureFidelity | AuditControls):
+        return AUDIT_SECONDS
+    return overhead + (0.02 if isinstance(step, DrawImages | Curate) else 0.0)
 
 
 def fit_into(laid: Laid, seconds: float, *, jobs: int, device: str) -> tuple[Laid, Estimate, tuple[str, ...]]:
-    """Leave out of a study what does not fit into a budget: first doses, then repeats.
+    """Leave out of a study what does not fit into a budget: first doses, then repeats, then the diagnosis of fidelity.
 
     Returns:
         The study that fits, laid out, its estimate, and what was left out, in words.
@@ -152,6 +157,8 @@ def _smaller(study: Study) -> tuple[Study | None, str]:
     if study.split.repeats > FEWEST_REPEATS:
         repeats = study.split.repeats - 1
         return study.replace(split=study.split.replace(repeats=repeats)), f"repeat {study.split.repeats}"
+    if study.audit.fidelity:
+        return study.replace(audit=study.audit.replace(fidelity=False)), "fidelity, which decides nothing"
     return None, ""
 
 

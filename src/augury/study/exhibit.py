@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -61,10 +61,64 @@ class Training:
 
 
 @dataclass(frozen=True, eq=False)
+class ClosePairs:
+    """The drawn images of one class that are nearest to a training image, which is `nearest[i]`: uint8 (n, C, H, W)."""
+
+    name: str
+    drawn: np.ndarray
+    nearest: np.ndarray
+    distances: np.ndarray  # (n,) ascending, in the space that the copying audit calls pixels: 0..2
+
+
+@dataclass(frozen=True)
+class Closest:
+    """The closest pairs among the images that were audited in one split.
+
+    Attributes:
+        maker: The generator's name and its filters.
+        threshold: The distance that nearly no held-out real image falls below (`copy_rate`).
+        classes: The pairs of each class that images were drawn of.
+    """
+
+    maker: str
+    threshold: float
+    classes: tuple[ClosePairs, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SiftedClass:
+    """Some drawn images of one class that filters kept, and some that they dropped: uint8 (n, C, H, W) each."""
+
+    name: str
+    kept: np.ndarray
+    dropped: np.ndarray
+    reasons: tuple[str, ...]  # of each dropped one, the filter that dropped it first
+
+
+@dataclass(frozen=True)
+class Sifted:
+    """What some filters did to one generator's images in one split; `arms` are those that use these filters."""
+
+    arms: tuple[str, ...]
+    classes: tuple[SiftedClass, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Gallery:
-    """Real and drawn images side by side, from the first split; and how the network was trained, if there is one."""
+    """What is shown of one generator, from the first split.
+
+    Attributes:
+        generator: Its name.
+        contains_training_images: Whether a fitted model holds images it was fitted on.
+        classes: Real and drawn images side by side.
+        training: How its network was trained, if there is one.
+        closest: The closest pairs of every audited pool.
+        sifted: Kept and dropped images of every set of filters.
+    """
 
     generator: str
     contains_training_images: bool
-    classes: tuple[ClassGallery, ...] = field(default=())
+    classes: tuple[ClassGallery, ...] = ()
     training: Training | None = None
+    closest: tuple[Closest, ...] = ()
+    sifted: tuple[Sifted, ...] = ()

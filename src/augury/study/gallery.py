@@ -1,28 +1,51 @@
-"""What is seen of a generator: real and drawn images side by side, and how its network was trained."""
+"""What is seen of a generator: its images beside real ones, its training, its closest pairs, what filters dropped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from augury.curation import Curated, vectors_of
+from augury.filters import PIXELS, Filter
 from augury.generators.base import Card, Sampler
 from augury.generators.neural import NetworkSampler
 from augury.generators.superres import SuperResolutionSampler
 from augury.images import ImageSet
+from augury.metrics.copying import copy_rate, nearest
 from augury.seeds import seed_for
 from augury.stored import StoredPixels, in_chunks
-from augury.study.exhibit import ClassGallery, Curve, Gallery, Training, Traversal
+from augury.study.audit_steps import HELD_OUT
+from augury.study.audits import PlannedAudit
+from augury.study.classifier_steps import images_of
+from augury.study.curation_results import sources
+from augury.study.exhibit import (
+    ClassGallery,
+    ClosePairs,
+    Closest,
+    Curve,
+    Gallery,
+    Sifted,
+    SiftedClass,
+    Training,
+    Traversal,
+)
+from augury.study.grid import Cell
+from augury.study.layout import Laid
 from augury.study.run import Finished
-from augury.study.steps import DrawImages, Step, chosen
+from augury.study.steps import DrawImages, Step, chosen, join_chunks
 from augury.study.watching import Choice
 
 CLASSES_TRAVERSED, CODES_TRAVERSED = 2, 3  # a grid of each; more would fill pages
 LONGEST = 12  # rows and columns of such a grid
 SHOWN = 8  # images per class and kind
+EXAMPLES = 6  # of a class that filters kept, and as many that they dropped
 COMPARED = 500  # real images whose nearest neighbour is looked for, to say what is usual
 COMPARED_PIXELS = (
     COMPARED * 3 * 64 * 64
@@ -33,14 +56,18 @@ def galleries(finished: Finished) -> tuple[Gallery, ...]:
     """Return one gallery per generator, from the first split that has its images, controls last."""
     laid, made = finished.laid, dict[str, Gallery]()
     for cell in laid.cells:
-        if cell.arm.generator is not None and cell.arm.generator.name not in made and cell.fit.pool:
-            chunk = cell.fit.pool[0]
+        if cell.arm.generator is not None and cell.arm.generator.name not in made and cell.fit.chunks:
+            chunk = cell.fit.chunks[0]
             if all(_is_there(finished, step) for step in (chunk.fit, chunk.choice) if step is not None):
                 made[cell.arm.generator.name] = _gallery(
                     cell.arm.generator.name, chunk, laid.images.take(cell.split.train), laid.store.get
                 )
     controls = {named.name for named in laid.study.generators if named.recipe.control}
-    return tuple(sorted(made.values(), key=lambda gallery: gallery.generator in controls))
+    shown = [
+        replace(gallery, closest=closest_pairs(finished, name), sifted=sifted(finished, name))
+        for name, gallery in made.items()
+    ]
+    return tuple(sorted(shown, key=lambda gallery: gallery.generator in controls))
 
 
 def _is_there(finished: Finished, step: Step) -> bool:
@@ -137,3 +164,79 @@ def rms_distances(a: Tensor, b: Tensor | StoredPixels) -> Tensor:
         distances[:, start:stop] = torch.cdist(flat, others, compute_mode="donot_use_mm_for_euclid_dist")
         start = stop
     return distances.div_(flat.shape[1] ** 0.5)
+
+
+def closest_pairs(finished: Finished, generator: str) -> tuple[Closest, ...]:
+    """Return the closest pairs of every audited pool of one generator, from the first split whose audit is there."""
+    found: dict[str, Closest] = {}
+    for planned in finished.laid.audits.makers:
+        step = planned.copying
+        if planned.generator != generator or step is None or planned.maker in found:
+            continue
+        if not all(_is_there(finished, each) for each in (step, *step.pool)):
+            continue
+        drawn = join_chunks([images_of(finished.laid.store.get(each)) for each in step.pool])
+        if len(drawn):  # else filters left none
+            found[planned.maker] = _closest(planned, drawn, finished.laid)
+    return tuple(found.values())
+
+
+def _closest(planned: PlannedAudit, drawn: ImageSet, laid: Laid) -> Closest:
+    held_out = [i for part in HELD_OUT for i in getattr(planned.split, part)]
+    train = laid.images.take(planned.split.train)
+    ours, theirs, real = (vectors_of(each, PIXELS) for each in (drawn, train, laid.images.take(held_out)))
+    distances, index = nearest(ours, theirs)
+    threshold = copy_rate(distances, nearest(real, theirs)[0]).threshold
+    labels, classes = drawn.labels.numpy(), []
+    for label in np.unique(labels).tolist():
+        places = np.flatnonzero(labels == label)
+        rows = places[np.argsort(distances[places], kind="stable")[:SHOWN]]
+        shown, beside = drawn.images[rows].numpy(), train.images[index[rows]].numpy()
+        classes.append(ClosePairs(drawn.classes[label], shown, beside, distances[rows]))
+    return Closest(planned.maker, threshold, tuple(classes))
+
+
+def sifted(finished: Finished, generator: str) -> tuple[Sifted, ...]:
+    """Return what each set of filters kept and dropped of one generator's images, from the first split that has it."""
+    cells: dict[tuple[Filter, ...], list[Cell]] = defaultdict(list)
+    for cell in finished.laid.cells:
+        if cell.arm.filters and cell.arm.generator is not None and cell.arm.generator.name == generator:
+            cells[cell.arm.filters].append(cell)
+    found = []
+    for alike in cells.values():
+        arms = tuple(dict.fromkeys(cell.arm.name for cell in alike))
+        steps = next((each for cell in alike if (each := _filtered(finished, cell))), ())
+        if steps:
+            found.append(Sifted(arms, _sifted([finished.laid.store.get(step) for step in steps])))
+    return tuple(found)
+
+
+def _filtered(finished: Finished, cell: Cell) -> tuple[Step, ...]:
+    steps = sources(cell.fit.pool)
+    return steps if all(_is_there(finished, step) for step in steps) else ()
+
+
+def _sifted(chunks: Sequence[Curated]) -> tuple[SiftedClass, ...]:
+    pool = join_chunks([chunk.pool for chunk in chunks])
+    keep = np.concatenate([chunk.keep for chunk in chunks])
+    reasons = [reason for chunk in chunks for reason in chunk.reasons]
+    labels, classes = pool.labels.numpy(), []
+    for label in np.unique(labels).tolist():
+        kept = np.flatnonzero((labels == label) & keep)[:EXAMPLES]
+        dropped = one_of_each(np.flatnonzero((labels == label) & ~keep).tolist(), reasons)[:EXAMPLES]
+        why = tuple(reasons[i] for i in dropped)
+        images = (pool.images[kept].numpy(), pool.images[np.array(dropped, dtype=np.int64)].numpy())
+        classes.append(SiftedClass(pool.classes[label], *images, why))
+    return tuple(classes)
+
+
+def one_of_each(places: Sequence[int], reasons: Sequence[str]) -> list[int]:
+    """Put places in such an order that each reason comes once before any comes twice.
+
+    Example:
+        >>> one_of_each([0, 1, 2, 3], ["far", "far", "copy", "far"])
+        [0, 2, 1, 3]
+    """
+    seen: defaultdict[str, count[int]] = defaultdict(count)
+    rounds = {place: next(seen[reasons[place]]) for place in places}
+    return sorted(places, key=rounds.__getitem__)

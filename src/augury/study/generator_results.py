@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from augury.collapse import ClassDiversity, Collapse
+from augury.generators.base import Sampler
+from augury.generators.external import ExternalSampler, leak_not_ruled_out
 from augury.study.engine import Ran
 from augury.study.layout import Laid
 from augury.study.outcome import Diversity, GeneratorResult
@@ -21,12 +26,34 @@ Looked = Sequence[tuple[tuple[int, int], Collapse]]  # by split: (repeat, fold)
 
 def generator_results(laid: Laid, ran: Ran) -> tuple[GeneratorResult, ...]:
     """Summarise every generator of a study over the splits whose results are there."""
-    fits = {chunk.fit.generator: chunk.fit for cell in laid.cells for chunk in cell.fit.pool}
-    looked = _looked(laid, ran)
-    return tuple(
-        generator_result(named, _parameters(laid, fits.get(named.recipe), ran), looked.get(named.name, []))
-        for named in laid.study.generators
-    )
+    fits = {chunk.fit.generator: chunk.fit for cell in laid.cells for chunk in cell.fit.chunks}
+    looked, results = _looked(laid, ran), []
+    for named in laid.study.generators:
+        sampler = _sampler(laid, fits.get(named.recipe), ran)
+        parameters = sampler.card.parameters if sampler is not None else 0
+        result = generator_result(named, parameters, looked.get(named.name, []))
+        results.append(replace(result, remarks=_remarks(named.name, sampler)))
+    return tuple(results)
+
+
+def _remarks(name: str, sampler: Sampler | None) -> tuple[str, ...]:
+    if not isinstance(sampler, ExternalSampler):
+        return ()
+    unknown = (leak_not_ruled_out(name),) if sampler.unknown_training_set else ()
+    return (*unknown, *sampler.notes)
+
+
+def shown(settings: Mapping[str, Any]) -> dict[str, object]:
+    """Return settings without any folder: a path may name a patient, and a report travels.
+
+    Example:
+        >>> shown({"source": "/home/x/synthetic", "weights": "file:/home/x/w.pt", "steps": 3})
+        {'source': 'synthetic', 'weights': 'file:w.pt', 'steps': 3}
+    """
+    places = {name: value for name, value in settings.items() if isinstance(value, str) and "/" in value}
+    named = {name: Path(value).name for name, value in places.items()}
+    files = {name: f"file:{text}" for name, text in named.items() if places[name].startswith("file:")}
+    return {**settings, **named, **files}
 
 
 def generator_result(named: NamedGenerator, parameters: int, looked: Looked) -> GeneratorResult:
@@ -42,7 +69,7 @@ def generator_result(named: NamedGenerator, parameters: int, looked: Looked) -> 
     return GeneratorResult(
         name=named.name,
         kind=kind_of(named.recipe),
-        settings=named.recipe.settings(),
+        settings=shown(named.recipe.settings()),
         control=named.recipe.control,
         contains_training_images=named.recipe.contains_training_images,
         parameters=parameters,
@@ -72,7 +99,7 @@ def _badness(found: Collapse) -> tuple[int, float]:
 
 
 def _looked(laid: Laid, ran: Ran) -> dict[str, list[tuple[tuple[int, int], Collapse]]]:
-    cells = {cell.fit.pool[0].fit: cell for cell in laid.cells if cell.fit.pool}
+    cells = {cell.fit.chunks[0].fit: cell for cell in laid.cells if cell.fit.chunks}
     rows: dict[str, list[tuple[tuple[int, int], Collapse]]] = {}
     for look in laid.looks:
         cell = cells[look.fit]
@@ -106,8 +133,8 @@ def _of_class(name: str, found: Sequence[tuple[tuple[int, int], ClassDiversity]]
     )
 
 
-def _parameters(laid: Laid, fit: FitGenerator | None, ran: Ran) -> int:
+def _sampler(laid: Laid, fit: FitGenerator | None, ran: Ran) -> Sampler | None:
     if fit is None or ran.missing(fit) or not laid.store.has(fit):
-        return 0
-    parameters: int = laid.store.get(fit).card.parameters
-    return parameters
+        return None
+    sampler: Sampler = laid.store.get(fit)
+    return sampler

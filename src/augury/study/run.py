@@ -39,7 +39,8 @@ class Finished:
         """Return one classifier's scored cells: scores by arm and split, choices, comparisons."""
         from augury.study.block import Block
 
-        return Block.of(self.laid, self.scored, classifier)
+        withheld = {arm.arm: arm.withheld for arm in self.outcome.arms if arm.withheld}
+        return Block.of(self.laid, self.scored, classifier, withheld)
 
     def save(self, folder: Path) -> None:
         """Write `results.csv`, `scores.csv` and the resolved `study.toml`."""

@@ -233,8 +233,17 @@ class FitGenerator(Step):
         return type(self.generator).load(folder, Card.load(folder), device)
 
 
+class Pool(Step):
+    """A step whose images, or a part of them, were drawn from a generator."""
+
+    @property
+    @abstractmethod
+    def chunks(self) -> tuple[DrawImages, ...]:
+        """Return the steps that drew them."""
+
+
 @dataclass(frozen=True)
-class DrawImages(Step):
+class DrawImages(Pool):
     """Draw one chunk of one class: image j of a class has its own seed, whatever is drawn beside it.
 
     `choice` names the snapshot that is drawn from; without one it is the network of the last step.
@@ -249,6 +258,11 @@ class DrawImages(Step):
     def title(self) -> str:
         """Return a few words for progress and failures."""
         return f"draw {self.fit.generator.kind}"
+
+    @property
+    def chunks(self) -> tuple[DrawImages, ...]:
+        """Return the step itself."""
+        return (self,)
 
     def make(self, work: Work) -> ImageSet:
         """Draw."""

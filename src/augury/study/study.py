@@ -13,13 +13,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, mod
 from augury.augment import safe_families
 from augury.classifiers.base import GENERATOR_SEES_TEST, Classifier
 from augury.duplicates import Conflicts, Near
+from augury.filters import Filter
 from augury.generators.base import Generator
 from augury.policies import Policy
 from augury.readers import ReadSettings
+from augury.selections import Selection
 from augury.settings import Recipe, by_name, nearest
 from augury.splits import SplitPlan
 
 REAL = "real"
+NO_NETWORK = "none"
 LARGEST_GRID = 10_000  # combinations: all are listed before some are drawn
 Recalibrate = Literal["none", "temperature", "prior", "both", "even"]
 IMBALANCED = 1.25  # largest class over smallest, from which on balancing is worth an arm of its own
@@ -121,6 +124,15 @@ class Arm(Recipe):
     name: str
     generator: str | None = Field(default=None, description="name of a generator; none: real images only")
     amounts: tuple[SerializeAsAny[Policy], ...] = Field(default=(), description="policies, one arm each")
+    filters: tuple[SerializeAsAny[Filter], ...] = Field(
+        default=(), description="which images are kept: agreement, typicality, near_copy, difficulty"
+    )
+    select: SerializeAsAny[Selection] | None = Field(
+        default=None, description="which of the kept images come first: diverse, or handpicked (a person's list)"
+    )
+    factor: float = Field(
+        default=2.0, ge=1, le=100, description="images drawn per image wanted, where filters or a selection choose"
+    )
     classifier: Annotated[tuple[tuple[str, Any], ...], AfterValidator(by_name)] = Field(
         default=(), description="changed settings of the classifier"
     )
@@ -130,6 +142,33 @@ class Arm(Recipe):
     longer: float = Field(
         default=1.0, gt=0, le=100, description="times the steps; other than 1: shown as a sensitivity row, never chosen"
     )
+
+
+class Audit(Recipe):
+    """What is looked at in the images of every generator, in the splits of the first repeat."""
+
+    kind: ClassVar[str] = "audit"
+    copying: bool = Field(default=True, description="whether they are copies; a generator whose are loses its arms")
+    fidelity: bool = Field(default=True, description="how near they come to real ones; it decides nothing")
+    images: int = Field(
+        default=200, ge=10, le=10_000, description="drawn images of a class that are looked at, at most"
+    )
+    network: str = Field(
+        default=NO_NETWORK, description="a second space: efficientnet_lite0, timm:NAME, fidelity:dinov2-vit-b-14, ..."
+    )
+    weights: str = Field(default="imagenet", description="its weights: imagenet (the published ones) or file:PATH")
+
+    @model_validator(mode="after")
+    def _network_exists(self) -> Self:
+        from augury.networks.fidelity_extractors import check_network  # only other networks load torchvision
+
+        if self.weights != "imagenet" and not self.weights.startswith("file:"):
+            raise ValueError(f"'weights' is imagenet or file:PATH. Got {self.weights!r}.")
+        if self.network != NO_NETWORK:
+            check_network(self.network)
+        elif self.weights != "imagenet":
+            raise ValueError(f"'weights' are a network's, and none is named. Got {self.weights!r}: set 'network'.")
+        return self
 
 
 class Study(Recipe):
@@ -153,6 +192,7 @@ class Study(Recipe):
     flaws: tuple[str, ...] = Field(default=(), description="declared flaws; each withholds the verdict")
     threads: int = Field(default=1, ge=1, le=256, description="threads per step, part of the result's identity")
     tune: Tuning = Field(default=Tuning(), description="trials that find settings of the classifiers")
+    audit: Audit = Field(default=Audit(), description="copying and fidelity of generated images")
     data: DataSettings
     split: SplitPlan = Field(default=SplitPlan())
     generators: tuple[NamedGenerator, ...] = ()
@@ -198,6 +238,7 @@ class Study(Recipe):
             raise ValueError(f"arm {arm.name!r} names the generator {arm.generator!r}{nearest(arm.generator, names)}")
         if (arm.generator is None) != (not arm.amounts):
             raise ValueError(f"arm {arm.name!r} needs both a generator and amounts, or neither of them.")
+        _check_curation(arm)
         labels = [policy.label for policy in arm.amounts]
         for label in labels:
             if labels.count(label) > 1:
@@ -243,6 +284,17 @@ class Study(Recipe):
                 f"arm {arm.name!r} augments by {unsafe[0]!r}, which [data] safe does not list "
                 f"({', '.join(self.data.safe) or 'nothing'}). List it if it cannot change a label here."
             )
+
+
+def _check_curation(arm: Arm) -> None:
+    if arm.generator is None and (arm.filters or arm.select):
+        raise ValueError(f"arm {arm.name!r} has filters or a selection, and no generator whose images they choose.")
+    if arm.factor != Arm.model_fields["factor"].default and not (arm.filters or arm.select):
+        raise ValueError(f"arm {arm.name!r} has a factor, and neither filters nor a selection that would choose.")
+    labels = [rule.label for rule in arm.filters]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ValueError(f"arm {arm.name!r} has the filter {label!r} twice: once is enough.")
 
 
 def _unique(names: Sequence[str]) -> None:

@@ -13,18 +13,20 @@ from typing import Any, TypeVar
 from augury.augment import Augment
 from augury.classifiers import CLASSIFIERS, Classifier, classifier_from
 from augury.errors import SettingsError
+from augury.filters import filter_from
 from augury.generators import GENERATORS, Generator
 from augury.losses import Loss
 from augury.mixing import Synthetic
 from augury.networks.backbones import is_backbone
 from augury.policies import policy_from
 from augury.readers import is_place
+from augury.selections import selection_from
 from augury.settings import Recipe, lists, nearest, read_toml, to_toml, tuples
 from augury.splits import SplitPlan
-from augury.study.study import Arm, DataSettings, NamedClassifier, NamedGenerator, Study, Tuning
+from augury.study.study import Arm, Audit, DataSettings, NamedClassifier, NamedGenerator, Study, Tuning
 
 Made = TypeVar("Made")
-TABLES = ("data", "split", "tune", "generators", "classifiers", "arms")
+TABLES = ("data", "split", "tune", "audit", "generators", "classifiers", "arms")
 NESTED: dict[str, type[Recipe]] = {"augment": Augment, "loss": Loss, "synthetic": Synthetic}  # tables within settings
 
 
@@ -40,7 +42,7 @@ def load_study(path: str | Path, *, allow_plugins: bool = False) -> Study:
     """
     path = Path(path)
     table = read_toml(path)
-    _weights_from(table, path.parent)
+    _paths_from(table, path.parent)
     study = study_from(table, allow_plugins=allow_plugins)
     source = study.data.source
     if not is_place(source) or Path(source).is_absolute():
@@ -48,11 +50,19 @@ def load_study(path: str | Path, *, allow_plugins: bool = False) -> Study:
     return study.replace(data=study.data.replace(source=str((path.parent / source).resolve())))
 
 
-def _weights_from(table: dict[str, Any], folder: Path) -> None:
-    """Make files of weights absolute: they are meant from the study file's folder."""
+def _paths_from(table: dict[str, Any], folder: Path) -> None:
+    """Make paths of weights, images and lists absolute: they are meant from the study file's folder."""
+    for row in _rows(table.get("generators")):
+        if isinstance(row, dict) and isinstance(row.get("source"), str) and is_place(row["source"]):
+            row["source"] = str((folder / row["source"]).absolute())
+    for row in _rows(table.get("arms")):
+        select = row.get("select") if isinstance(row, dict) else None
+        if isinstance(select, dict) and isinstance(select.get("picks"), str):
+            select["picks"] = str((folder / select["picks"]).absolute())
     lists_of_rows = [_rows(table.get(name)) for name in ("generators", "classifiers", "arms")]
     rows = [row for each in lists_of_rows for row in each if isinstance(row, dict)]
     rows += [row["classifier"] for row in rows if isinstance(row.get("classifier"), dict)]
+    rows += [row for row in [table.get("audit")] if isinstance(row, dict)]
     for row in rows:
         weights = row.get("weights")
         if isinstance(weights, str) and weights.startswith("file:"):
@@ -77,6 +87,7 @@ def study_from(table: dict[str, Any], *, allow_plugins: bool = False) -> Study:
         data=_at("[data]", lambda: DataSettings(**_data(_table(table, "data")))),
         split=_at("[split]", lambda: SplitPlan(**_pairs(_table(table, "split"), "keep"))),
         tune=_at("[tune]", lambda: Tuning(**_tune(_table(table, "tune")))),
+        audit=_at("[audit]", lambda: Audit(**_table(table, "audit"))),
         generators=generators,
         classifiers=classifiers,
         arms=_each(table, "arms", _arm),
@@ -126,9 +137,18 @@ def _arm(row: dict[str, Any]) -> Arm:
     amounts = row.get("amounts", [])
     if not isinstance(amounts, list):
         raise SettingsError(f"amounts is a list, such as ['balance', 'ratio 1']. Got {amounts!r}.")
+    filters = row.get("filters", [])
+    if not isinstance(filters, list):
+        raise SettingsError(f"filters is a list, such as ['agreement', 'near_copy']. Got {filters!r}.")
     changed = {name: _nested(name, value) for name, value in _table(row, "classifier").items()}
-    policies = tuple(policy_from(amount) for amount in amounts)
-    return Arm(**{**row, "amounts": policies, "classifier": tuple(sorted(changed.items()))})
+    built: dict[str, Any] = {
+        "amounts": tuple(policy_from(amount) for amount in amounts),
+        "filters": tuple(filter_from(rule) for rule in filters),
+        "classifier": tuple(sorted(changed.items())),
+    }
+    if "select" in row:
+        built["select"] = selection_from(row["select"])
+    return Arm(**{**row, **built})
 
 
 def _nested(name: str, value: Any) -> Any:
@@ -185,6 +205,7 @@ def dump_study(study: Study) -> str:
         "data": _tables({**study.data.settings(), "columns": dict(study.data.columns)}),
         "split": _tables({**study.split.settings(), "keep": dict(study.split.keep)}),
         "tune": {**study.tune.settings(), "grid": {name: list(map(_bare, each)) for name, each in study.tune.grid}},
+        "audit": study.audit.settings(),
         "generators": [_entry(named.name, named.recipe) for named in study.generators],
         "classifiers": [_entry(named.name, named.recipe) for named in study.classifiers],
         "arms": [_arm_entry(arm) for arm in study.arms],
@@ -193,12 +214,12 @@ def dump_study(study: Study) -> str:
 
 
 WEIGHTS_PATH = re.compile(r'"file:[^"\n]*?([^"/\\\n]*)"')
+OTHER_PATH = re.compile(r'^((?:source|picks) = )"[^"\n]*?([^"/\\\n]*)"$', re.MULTILINE)
 
 
 def shared_text(study: Study) -> str:
     """Return a study as TOML without any folder: a path may name a patient, and a report travels."""
-    named = study.replace(data=study.data.replace(source=Path(study.data.source).name))
-    return WEIGHTS_PATH.sub(r'"file:\1"', dump_study(named))
+    return OTHER_PATH.sub(r'\1"\2"', WEIGHTS_PATH.sub(r'"file:\1"', dump_study(study)))
 
 
 def _tables(settings: dict[str, Any]) -> dict[str, Any]:
@@ -227,11 +248,21 @@ def _arm_entry(arm: Arm) -> dict[str, Any]:
     if arm.generator is not None:
         entry["generator"] = arm.generator
         entry["amounts"] = [_amount(lists(policy)) for policy in arm.amounts]
+        entry |= _curation_entry(arm)
     if arm.classifier:
         entry["classifier"] = {name: _bare(value) for name, value in arm.classifier}
     changed = {name: getattr(arm, name) for name in ("recalibrate", "longer")}
     entry |= {name: value for name, value in changed.items() if value != Arm.model_fields[name].default}
     return entry
+
+
+def _curation_entry(arm: Arm) -> dict[str, Any]:
+    if not arm.filters and arm.select is None:
+        return {}
+    entry: dict[str, Any] = {"filters": [{"kind": rule.kind, **rule.settings()} for rule in arm.filters]}
+    if arm.select is not None:
+        entry["select"] = {"kind": arm.select.kind, **arm.select.settings()}
+    return {**entry, "factor": arm.factor}
 
 
 def _amount(table: dict[str, Any]) -> Any:

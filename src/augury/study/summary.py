@@ -24,16 +24,18 @@ def arm_results(block: Block) -> tuple[ArmResult, ...]:
     results = []
     for arm in block.rows:
         row = _arm_result(block, arm)
-        results.append(replace(row, difference=differences[arm.name], p_holm=adjusted.get(arm.name)))
+        withheld = block.withheld.get(arm.name, "")
+        results.append(replace(row, difference=differences[arm.name], p_holm=adjusted.get(arm.name), withheld=withheld))
     return tuple(results)
 
 
 def _arm_result(block: Block, arm: ArmPlan) -> ArmResult:
     items = [item for items in block.by_arm.get(arm.name, {}).values() for item in items]
     planned = [cell for cell in block.planned if cell.arm.name == arm.name]
-    added = float(np.mean([sum(cell.counts) for cell in planned]))
-    real = float(np.mean([sum(cell.real_counts) for cell in planned]))
     shown = [item.exposure for item in items]
+    wanted = [sum(cell.counts) for cell in planned]
+    added = float(np.mean([e.synthetic for e in shown] if shown else wanted))
+    real = float(np.mean([sum(cell.real_counts) for cell in planned]))
     choice = block.using if arm.uses_generated else block.without
     sensitivity, specificity = _operating_point(block, items)
     return ArmResult(

@@ -124,6 +124,7 @@ def arms_row(arm: ArmResult) -> dict[str, str]:
         "difference_high": number(interval.high if interval else None),
         "p_value": number(interval.p_value if interval else None),
         **{name: number(getattr(arm, name)) for name in ("p_holm", "chosen", "sensitivity", "specificity", "external")},
+        "withheld": formula_safe(arm.withheld),
     }
 
 
@@ -141,7 +142,7 @@ def scores_csv(scored: Sequence[ScoredCell]) -> str:
             "repeat": str(item.cell.split.repeat),
             "fold": str(item.cell.split.fold),
             "inner": str(item.cell.split.inner),
-            "added": str(sum(item.cell.counts)),
+            "added": str(item.exposure.synthetic),
             "inner_log_loss": number(float(item.inner_losses.mean())),
             **{key: number(value) for key, value in item.scores.items()},
         }
