@@ -114,15 +114,19 @@ def trials(images: ImageSet) -> list[Trial]:
     for seed in range(DRAWS):
         parts = thirds(images, everything, seed)
         few = replace(parts, drawn=with_copies(parts, 0.05, seed))
-        shown: dict[str, Witness] = {
-            "new images: another third of the data": witness(parts, seed),
-            "new images: one half of those held out": unused(parts, seed),
-            "5 % copies among new images": witness(few, seed),
-            "copies of training images": copycat(parts, seed),
-        }
-        for name, one in shown.items():
-            flags.setdefault(name, []).append(decide_copying({}, [one], [one])[1].copycat < ALPHA)
+        new, half = decided(witness(parts, seed), unused(parts, seed))
+        some, all_of_them = decided(witness(few, seed), copycat(parts, seed))
+        shown = {"another third of the data": new, "one half of those held out": half}
+        shown |= {"another third, 5 % of it copies of training images": some, "copies of training images": all_of_them}
+        for name, flagged in shown.items():
+            flags.setdefault(name, []).append(flagged)
     return [Trial(name, sum(found), len(found)) for name, found in flags.items()]
+
+
+def decided(one: Witness, other: Witness) -> tuple[bool, bool]:
+    """Tell of two sets of images whether the audit calls them copies."""
+    controls = decide_copying({}, [one], [other])[1]
+    return controls.copycat < ALPHA, controls.unused < ALPHA
 
 
 def thirds(images: ImageSet, views: Views, seed: int) -> Parts:

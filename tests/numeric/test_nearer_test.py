@@ -32,7 +32,7 @@ def alike(rng, drawn=60, train=40, held_out=40, d=3, copies=0):
 # ---- which groups are hit
 
 
-@pytest.mark.parametrize(("drawn", "looked_at"), [(3, 3), (5, 5), (100, 5), (400, 8)])
+@pytest.mark.parametrize(("drawn", "looked_at"), [(3, 3), (5, 5), (100, 10), (600, 12)])
 def test_the_drawn_images_nearest_to_any_real_one_are_looked_at(drawn, looked_at):
     rng = np.random.default_rng(0)
     train, held_out, fake = (rng.normal(size=(n, 2)) for n in (30, 20, drawn))

@@ -106,7 +106,7 @@ def decide_copying(
         A decision per generator, and the controls.
     """
     controls = Controls(_tested(copycat)[1], _tested(unused)[1])
-    tested = {name: _tested(found) for name, found in audits.items()}
+    tested = {name: _tested(found, among=len(audits)) for name, found in audits.items()}
     adjusted = multipletests([p for _, p, _ in tested.values()], method="holm")[1] if tested else []
     rows = []
     for (name, (space, _, test)), p in zip(tested.items(), adjusted, strict=True):
@@ -115,10 +115,11 @@ def decide_copying(
     return tuple(rows), controls
 
 
-def _tested(audits: Sequence[Witness]) -> tuple[str, float, CopyingTest]:
+def _tested(audits: Sequence[Witness], among: int = 1) -> tuple[str, float, CopyingTest]:
     """Return the space with the least p value, that p value times the number of spaces, and its test."""
     spaces = list(audits[0].distances)
-    tests = {space: copying_test([audit.distances[space] for audit in audits]) for space in spaces}
+    level = ALPHA / (len(spaces) * among)  # what a single p value must be below, at the worst
+    tests = {space: copying_test([audit.distances[space] for audit in audits], alpha=level) for space in spaces}
     p = {space: max(tests[space].p, nearer_test([audit.hits[space] for audit in audits])) for space in spaces}
     space = min(p, key=lambda name: p[name])
     return space, min(1.0, p[space] * len(spaces)), tests[space]
