@@ -57,15 +57,16 @@ class Bar(Progress):
         """Show the images of a source that is read."""
         self.bars.update(self.task, completed=done, total=in_all, description="reading images")
 
-    def on_step(self, done: int, in_all: int, batch: int = 1) -> None:
-        """Show a single fit: how many training images a second its steps take, and the time that is left."""
+    def on_step(self, done: int, in_all: int, batch: int = 0) -> None:
+        """Show a single fit: the images of `batch` that its steps take in a second, and the time that is left."""
         self.bars.update(self.task, completed=done, total=in_all)
-        speed = self.bars.tasks[0].speed or 0.0
-        self.bars.update(self.task, description=f"fitting, {speed * batch:,.0f} images/s" if speed else "fitting")
+        images = (self.bars.tasks[0].speed or 0.0) * batch
+        speed = f", {images:,.0f} images/s" if images else ""
+        self.bars.update(self.task, description=f"fitting{speed}")
         if not self.console.is_terminal and done * 10 // in_all > (done - 1) * 10 // in_all:
             left = self.bars.tasks[0].time_remaining
             about = f", about {in_words(left)} left" if left else ""
-            self.console.print(f"{done * 100 // in_all} % of {in_all} steps done, {speed * batch:,.0f} images/s{about}")
+            self.console.print(f"{done * 100 // in_all} % of {in_all} steps done{speed}{about}")
 
 
 def units(step: Step) -> int:

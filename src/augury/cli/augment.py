@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -64,11 +65,13 @@ def augment(
     ] = False,
 ) -> None:
     """Write real and synthetic images as one set to train on, with manifest, card and checksums."""
+    from augury.generators import generator_from
     from augury.handover import augment as hand_over
     from augury.progress import Bar
     from augury.readers import ReadSettings
 
     how = ReadSettings(**how_to_read(size, levels, group, columns, skip_unreadable, grey), fit=shape)
+    batch = getattr(generator_from(generator, settings or ()), "batch", 0) if generator else 0
     with Bar(stderr) as bar:
         handed = hand_over(
             data,
@@ -89,7 +92,7 @@ def augment(
             device=device,
             force=force,
             plugins=allow_plugins,
-            on_step=bar.on_step,
+            on_step=partial(bar.on_step, batch=batch),
         )
     there = len(handed.plan.images) if handed.real != "none" else 0
     say(f"{there} real and {sum(handed.added)} synthetic images: {out}")

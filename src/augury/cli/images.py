@@ -92,7 +92,7 @@ def fit(
     from augury.readers import ReadSettings
 
     how = ReadSettings(**how_to_read(size, levels, "", columns, skip_unreadable, grey), fit=shape)
-    batch = getattr(generator_from(generator, settings or []), "batch", 1)
+    batch = getattr(generator_from(generator, settings or []), "batch", 0)
     with Bar(stderr) as bar:
         card = fit_model(
             data,
