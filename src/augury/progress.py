@@ -13,6 +13,7 @@ from augury.study.engine import Progress
 from augury.study.estimate import in_words
 from augury.study.steps import Step
 
+QUIET_SECONDS = 10.0  # a fit that is shorter says nothing where there is no terminal
 OTHER_STEPS = 5  # what a step without training counts, in optimiser steps
 
 
@@ -63,7 +64,8 @@ class Bar(Progress):
         images = (self.bars.tasks[0].speed or 0.0) * batch
         speed = f", {images:,.0f} images/s" if images else ""
         self.bars.update(self.task, description=f"fitting{speed}")
-        if not self.console.is_terminal and done * 10 // in_all > (done - 1) * 10 // in_all:
+        long = (self.bars.tasks[0].elapsed or 0.0) > QUIET_SECONDS
+        if long and not self.console.is_terminal and done * 10 // in_all > (done - 1) * 10 // in_all:
             left = self.bars.tasks[0].time_remaining
             about = f", about {in_words(left)} left" if left else ""
             self.console.print(f"{done * 100 // in_all} % of {in_all} steps done{speed}{about}")

@@ -117,7 +117,7 @@ def tried(tmp_path_factory):
         shell = Shell(tmp_path_factory.mktemp("tried"), patch)
         patch.setattr(Stopwatch, "seconds", lambda self, recipe: 1.0)
         pngs(shell.folder / "data", cat=12, dog=12)
-        words = ("data", "--preset", "quick", "--steps", "4", "--jobs", "1", "--budget", "26s", "--json", "-o", "out")
+        words = ("data", "--preset", "quick", "--steps", "4", "--jobs", "1", "--budget", "41s", "--json", "-o", "out")
         yield shell, shell("try", *words)
 
 
@@ -152,7 +152,7 @@ def test_try_says_beforehand_what_it_runs_and_what_the_budget_left_out(tried):
     assert "data: 24 images, 8 x 8, grey; cat: 12, dog: 12" in err
     assert "2 folds x 1; arms: real; classical; repeat · ratio 1; blend · ratio 1; cvae · ratio 0.5; cvae, " in err
     assert "shift, rotate, crop" in err
-    assert "left out to stay within 26 s: dose 'ratio 1'" in err
+    assert "left out to stay within 41 s: dose 'ratio 1'" in err
     assert "100 % done" in err
 
 
@@ -190,7 +190,7 @@ def studied(augury, tmp_path):
 def test_dry_run_lists_arms_steps_and_time_and_makes_nothing(studied):
     code, out, err = studied("run", "good.toml", "--dry-run", "--allow-plugins")
     assert code == 0
-    assert out.startswith("6 cells, 28 steps to do, about ")
+    assert out.startswith("6 cells, 38 steps to do, about ")
     assert "2 folds x 1; arms: real; oracle · ratio 1; oracle · ratio 2" in err
     assert {path.name for path in studied.folder.iterdir()} == {"images.npz", "good.toml", "bad.toml"}
 

@@ -9,7 +9,8 @@ from augury.progress import Bar
 
 
 @pytest.fixture
-def told():
+def told(monkeypatch):
+    monkeypatch.setattr("augury.progress.QUIET_SECONDS", 0.0)
     return io.StringIO()
 
 
@@ -25,6 +26,10 @@ def test_a_fit_says_every_tenth_of_its_steps_and_how_many_images_they_take_in_a_
     assert [line.split(" of ")[0] for line in lines] == [f"{tenth}0 %" for tenth in range(1, 11)]
     assert all("of 20 steps done" in line for line in lines)
     assert "images/s" in lines[-1]
+
+
+def test_a_short_fit_says_nothing():
+    assert fitted(io.StringIO(), batch=64) == []
 
 
 def test_where_the_batch_is_not_known_no_speed_is_told(told):
