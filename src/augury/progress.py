@@ -13,7 +13,7 @@ from augury.study.engine import Progress
 from augury.study.estimate import in_words
 from augury.study.steps import Step
 
-QUIET_SECONDS = 10.0  # a fit that is shorter says nothing where there is no terminal
+QUIET_SECONDS = 60.0  # a fit that is shorter says nothing where there is no terminal
 OTHER_STEPS = 5  # what a step without training counts, in optimiser steps
 
 
