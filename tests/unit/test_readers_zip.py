@@ -1,5 +1,7 @@
+import gc
 import stat
 import struct
+import warnings
 import zipfile
 
 import numpy as np
@@ -43,6 +45,28 @@ def test_folders_around_macos_leftovers_and_hidden_files_make_no_difference(tmp_
     leftovers = [("__MACOSX/My set/v1/a/._1.png", b"x"), ("My set/v1/a/._1.png", b"x"), ("My set/.DS_Store", b"x")]
     images = read(pack(tmp_path / "set.zip", [("My set/", b""), *members, *leftovers]))
     assert (len(images), images.classes) == (4, ("a", "b"))
+
+
+def held_in_a_cycle(path):
+    tree = archive.ZipTree(path)
+    tree.holder = [tree]
+    return tree.holder, tree._archive.fp
+
+
+def test_an_archive_that_is_part_of_a_cycle_is_closed_in_silence(zipped):
+    path = zipped()
+    gc.collect()
+    gc.disable()
+    try:
+        holder, file = held_in_a_cycle(path)
+        gc.collect(0)  # the collector comes to the file before the archive from here on
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            del holder, file
+            gc.collect()
+    finally:
+        gc.enable()
+    assert not heard
 
 
 def test_windows_separators_and_folder_entries_are_understood(tmp_path):

@@ -7,6 +7,7 @@ import lzma
 import os
 import stat
 import struct
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ class ZipTree:
         self.path = path
         self.title = path.name
         try:
-            self._archive, self._process = zipfile.ZipFile(path), os.getpid()
+            self._open()
             members = self._archive.infolist()
         except (*_BROKEN, NotImplementedError) as error:
             raise DataError(f"{path.name} cannot be opened as a zip archive ({error}). Pack it anew.") from None
@@ -103,8 +104,13 @@ class ZipTree:
     def _own(self) -> zipfile.ZipFile:
         """Return the archive as this process has it open: processes that share a file share its position."""
         if self._process != os.getpid():
-            self._archive, self._process = zipfile.ZipFile(self.path), os.getpid()
+            self._open()
         return self._archive
+
+    def _open(self) -> None:
+        self._archive, self._process = zipfile.ZipFile(self.path), os.getpid()
+        # held by an error's traceback, tree and file are collected in any order: the file would warn that it is open
+        weakref.finalize(self, self._archive.close)
 
     def digest(self, names: Sequence[str]) -> bytes:
         """Return a digest of the whole archive."""
