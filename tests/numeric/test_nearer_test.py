@@ -48,6 +48,14 @@ def test_the_drawn_images_nearest_to_any_real_one_are_looked_at(drawn, looked_at
     assert found.weights.sum() == looked_at
 
 
+def test_equal_names_on_both_sides_are_different_groups():
+    numbered = ["#0", "#1"]  # what images without groups are called
+    train, held_out = np.array([[0.0], [9.0]]), np.array([[1.0], [5.0]])
+    same_class = np.zeros(2, int)
+    found = hits(np.array([[0.1], [0.9]]), train, held_out, labels=(same_class,) * 2, groups=(numbered, numbered))
+    assert (found.weights.tolist(), found.trained.tolist()) == ([1, 1], [True, False])
+
+
 def test_groups_are_counted_class_by_class():
     labels = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 1, 1])
     groups = ["a", "a", "b", "c", "d"], ["e", "f", "g", "g"]

@@ -173,7 +173,8 @@ def _row(parts: Parts, space: str, name: str, seed: int) -> SpaceFidelity:
 
 def _told_apart(real: Views, other: Views, space: str, seed: int) -> float:
     rows: tuple[Rows, Rows] = real.spaces[space], other.spaces[space]
-    return float(detector_auc(*rows, groups=(*real.groups, *other.groups), seed=seed))
+    groups = [f"{side} {name}" for side, views in enumerate((real, other)) for name in views.groups]
+    return float(detector_auc(*rows, groups=groups, seed=seed))
 
 
 def _same_size(parts: Parts, seed: int) -> Parts:

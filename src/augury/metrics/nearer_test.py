@@ -60,7 +60,8 @@ def hits(
     distances, index = nearest(drawn, real)
     k = min(len(drawn), max(FEWEST, math.ceil(round(SHARE * len(drawn), 9))))
     near = index[np.argsort(distances, kind="stable")[:k]]
-    names = np.asarray([*groups[0], *groups[1]])
+    # a group stands on one side only: equal names, as the numbers of images without groups, are of different ones
+    names = np.asarray([f"{side} {name}" for side in (0, 1) for name in groups[side]])
     label = np.concatenate(labels)
     trained = np.arange(len(real)) < len(train)
     _, first, weights = np.unique(names[near], return_index=True, return_counts=True)
