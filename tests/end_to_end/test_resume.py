@@ -56,15 +56,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ctrl_c():
-    """Let children hear SIGINT: a shell that starts tests in the background ignores it, and children inherit that."""
-    found = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, found)
-
-
-@pytest.fixture(scope="module")
-def disturbed(tmp_path_factory, undisturbed, ctrl_c):
+def disturbed(tmp_path_factory, undisturbed):
     """Stop one run six times, then let it finish; return its folder and what was seen on the way."""
     folder = tmp_path_factory.mktemp("disturbed")
     (folder / "study.toml").write_text(STUDY)

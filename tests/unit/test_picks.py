@@ -404,15 +404,6 @@ def test_the_command_opens_the_page_and_says_what_was_picked(typed, tmp_path):
     assert f"  {pick.label}: 1 of 5" in out.splitlines()
 
 
-@pytest.fixture
-def ctrl_c():
-    """Let this process hear SIGINT: one that a shell starts in the background ignores it, and would serve for ever."""
-    found = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, found)
-
-
-@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_before_anything_is_saved_leaves_nothing(typed, tmp_path):
     def interrupt(url):
         urlopen(url, timeout=20).close()  # the page is being served
