@@ -44,6 +44,7 @@ from augury.study.outcome import (
     Subgroup,
     Subgroups,
 )
+from augury.study.watching import DISTANCE
 from augury.verdict import PLAIN, RIVAL, Evidence, decide
 
 METRICS = ("auroc", "balanced_accuracy", "accuracy", "macro_f1", "mcc", "log_loss", "brier", "ece")
@@ -274,7 +275,7 @@ def training(classes: tuple[str, ...], side: int) -> Training:
         losses={name: Curve(0, 400, tuple(curve.tolist())) for name, curve in losses.items()},
         frames=frames,
         rows=(classes[0], classes[-1]),
-        distances={100: 0.0431, 200: 0.0123, 400: 0.0342},
+        measured={DISTANCE: {100: 0.0431, 200: 0.0123, 400: 0.0342}},
         chosen=200,
         traversals=tuple(Traversal(classes[0], code, grid) for code in ("discrete", "continuous 1")),
     )

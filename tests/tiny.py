@@ -27,10 +27,14 @@ from augury.generators import (
     CGANConv,
     DeepAutoencoder,
     DenseGAN,
+    Diffusion,
     External,
+    Flow,
     Generator,
     InfoGAN,
+    Latent,
     Repeat,
+    ResGAN,
     SuperResolution,
 )
 from augury.generators.adversarial import Game
@@ -115,6 +119,58 @@ TINY_GENERATORS: dict[str, Generator] = {
     ),
     "dagan": DAGAN(steps=40, batch=16, width=8, critic_width=8, latent=8, rate=2e-3, average=0.9),
     "external": made_elsewhere(),
+    "resgan": ResGAN(
+        steps=300,
+        batch=16,
+        width=8,
+        latent=4,
+        rate=3e-3,
+        rate_discriminator=3e-3,
+        average=0.9,
+        game=Game(loss="hinge", r1=1.0, lecam=0.02, beta1=0.0, beta2=0.9),
+    ),
+    "diffusion": Diffusion(
+        steps=300,
+        batch=16,
+        size="tiny",
+        rate=4e-3,
+        average=0.9,
+        dropout=0.0,
+        augment=(),
+        sampling="balanced",
+        drawing_steps=6,
+        noise_mean=0.5,
+        snapshots=0,
+    ),
+    "latent": Latent(
+        pretrain=100,
+        steps=300,
+        batch=16,
+        size="tiny",
+        width=16,
+        rate=4e-3,
+        average=0.9,
+        dropout=0.0,
+        augment=(),
+        sampling="balanced",
+        drawing_steps=4,
+        snapshots=0,
+    ),
+    "flow": Flow(
+        steps=300,
+        batch=16,
+        size="tiny",
+        rate=4e-3,
+        average=0.9,
+        dropout=0.0,
+        augment=("shift",),
+        drawing_steps=4,
+        guidance=2.0,
+        sampling="root",
+        reflow=20,
+        pairs=32,
+        snapshots=0,
+    ),
 }
 
 
@@ -130,7 +186,7 @@ def shortened(recipe: Generator) -> Generator:
     """Return a recipe with so few steps that it learns nothing, for tests of everything else."""
     if isinstance(recipe, SuperResolution):  # half of all its steps fall into its second phase
         return recipe.replace(generator=shortened(recipe.generator), steps=8)
-    return recipe.replace(**{name: 6 for name in ("steps", "pretrain") if name in recipe.settings()})
+    return recipe.replace(**{name: 6 for name in ("steps", "pretrain", "reflow") if name in recipe.settings()})
 
 
 TINY_CLASSIFIERS: dict[str, Classifier] = {

@@ -6,6 +6,7 @@ synthetic images walks through (1 - q) of it (PROTOCOL, Decisions 4).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -233,12 +234,41 @@ class Uniform:
 
     def at(self, step: int) -> Draw:
         """Return the draw of one step, to be called as often as the method needs."""
-        calls = iter(range(1_000_000))
+        calls = itertools.count()
 
         def draw(n: int) -> Batch:
             generator = generator_for(self.seed, "batch", step, next(calls))
             rounds = [torch.randperm(self.n, generator=generator) for _ in range(math.ceil(n / self.n))]
             return self.pixels.batch(torch.cat(rounds)[:n])
+
+        return draw
+
+
+class BySize:
+    """Batches of a generator's training images, drawn with replacement, small classes more often than they come.
+
+    A class of n images is shown in proportion to n^power: 0 shows all classes that have images alike, 1 would show them
+    as they come.
+
+    Args:
+        training: The images.
+        power: 0..1.
+        seed: Seed of the batches.
+        device: Where they are needed.
+    """
+
+    def __init__(self, training: ImageSet, *, power: float, seed: int, device: str = "cpu") -> None:
+        self.pixels = Pixels(training, device)
+        self.weights = torch.bincount(training.labels)[training.labels].double() ** (power - 1)
+        self.seed = seed
+
+    def at(self, step: int) -> Draw:
+        """Return the draw of one step, to be called as often as the method needs."""
+        calls = itertools.count()
+
+        def draw(n: int) -> Batch:
+            generator = generator_for(self.seed, "classes alike", step, next(calls))
+            return self.pixels.batch(torch.multinomial(self.weights, n, replacement=True, generator=generator))
 
         return draw
 

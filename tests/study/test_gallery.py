@@ -20,6 +20,7 @@ from augury.splits import SplitPlan
 from augury.study.gallery import EXAMPLES, LONGEST, SHOWN, closest_pairs, galleries, training
 from augury.study.steps import join_chunks
 from augury.study.study import NO_NETWORK, Audit
+from augury.study.watching import DISTANCE
 from augury.training import Run
 from law import Broken, Oracle, arm, draw_images, toy_study, write
 from toy import toy_images
@@ -79,10 +80,10 @@ def test_curves_frames_and_snapshots_are_those_of_the_film(finished, made):
     assert {name: list(curve.values) for name, curve in seen.losses.items()} == sampler.film.losses()
     assert {(curve.first, curve.last, len(curve.values)) for curve in seen.losses.values()} == {(0, 60, 60)}
     np.testing.assert_array_equal(seen.frames[60], sampler.strip().numpy())
-    assert (seen.chosen, seen.distances) == (choice.steps, choice.distances)
-    assert list(seen.distances) == [20, 40, 60]
-    assert seen.distances[seen.chosen] == min(seen.distances.values())
-    assert made["dcgan"].training.distances == {}
+    assert (seen.chosen, seen.measured) == (choice.steps, choice.measured)
+    assert list(seen.measured[DISTANCE]) == [20, 40, 60]
+    assert seen.measured[DISTANCE][seen.chosen] == min(seen.measured[DISTANCE].values())
+    assert made["dcgan"].training.measured == {}
     assert made["dcgan"].training.chosen == 12
 
 
@@ -117,8 +118,8 @@ def test_every_row_of_a_strip_bears_the_class_it_was_drawn_as(recipe, counts, ex
     seen = training(sampler)
     assert seen.rows == tuple(f"class {digit}" for digit in expected)
     assert all(len(images) == len(seen.rows) for images in seen.frames.values())
-    asked, draw = [], NetworkSampler.sample
-    monkeypatch.setattr(NetworkSampler, "sample", lambda self, *what: asked.append(what[0]) or draw(self, *what))
+    asked, draw = [], NetworkSampler.decode
+    monkeypatch.setattr(NetworkSampler, "decode", lambda self, *what: asked.append(what[1]) or draw(self, *what))
     np.testing.assert_array_equal(sampler.strip().numpy(), seen.frames[recipe.steps])  # it still draws
     assert "".join(map(str, asked[0].tolist())) == expected
 
@@ -174,7 +175,7 @@ def test_a_film_without_pictures_or_curves_is_no_error():
     for path in sampler.film.folder.iterdir():
         path.unlink()
     seen = training(sampler)
-    assert (seen.losses, seen.frames, seen.distances, seen.traversals) == ({}, {}, {}, ())
+    assert (seen.losses, seen.frames, seen.measured, seen.traversals) == ({}, {}, {}, ())
     assert torch.equal(sampler.strip(), sampler.strip())
 
 

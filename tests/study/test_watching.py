@@ -1,14 +1,18 @@
 """What is looked at about generators in a study: snapshots, diversity, classes that are too small."""
 
-import pytest
+from dataclasses import replace
 
+import pytest
+import torch
+
+from augury import read
 from augury.errors import DataError, SettingsError
-from augury.generators import CVAE, DCGAN, Repeat, SuperResolution
+from augury.generators import CVAE, DCGAN, Flow, Repeat, SuperResolution
 from augury.policies import Ratio
 from augury.splits import SplitPlan
 from augury.study import Arm, NamedGenerator, run, toy
 from augury.study.steps import chosen
-from augury.study.watching import ChooseSnapshot
+from augury.study.watching import DISTANCE, ChooseSnapshot, _by_loss
 from augury.training import Run
 from toy import toy_images
 
@@ -31,8 +35,8 @@ def test_the_snapshot_with_the_least_distance_to_the_inner_part_is_drawn_from(fi
     for cell in finished.laid.cells:
         for chunk in cell.fit.pool:
             choice = store.get(chunk.choice)
-            assert choice.steps == min(choice.distances, key=choice.distances.get)
-            assert sorted(choice.distances) == [3, 6, 9, 12]
+            assert choice.steps == min(choice.measured[DISTANCE], key=choice.measured[DISTANCE].get)
+            assert sorted(choice.measured[DISTANCE]) == [3, 6, 9, 12]
             sampler = store.get(chunk.fit)
             expected = sampler if choice.steps == 12 else sampler.at(choice.steps)
             drawn = expected.draw_rows([chunk.label] * 50, range(50), seed=chunk.fit.seed)
@@ -51,6 +55,55 @@ def test_the_choice_sees_the_inner_part_and_never_the_test_part(finished):
         assert not scored & judge.trained.trained_on
         assert not scored & judge.trained.generators_saw
         assert not scored & finished.laid.store.get(step.fit).card.seen
+
+
+def drawn_like(images, noise):
+    """Return images with noise added, as if they were drawn."""
+    moved = images.images + noise * torch.randn(images.images.shape, generator=torch.Generator().manual_seed(0))
+    return replace(images, images=moved.clamp(0, 255).to(torch.uint8))
+
+
+def test_of_networks_that_do_not_copy_the_one_with_the_least_loss_is_chosen():
+    digits = read("digits")
+    train, val, new = (digits.take(range(start, start + 300)) for start in (0, 300, 600))
+    copies = drawn_like(train, 2.0)
+    choice = _by_loss({10: 0.5, 20: 0.4, 30: 0.3}, {10: new, 20: new, 30: copies}, train, val)
+    assert choice.steps == 20
+    assert choice.measured["loss on held-out images"] == {10: 0.5, 20: 0.4, 30: 0.3}
+    assert choice.measured["share of copies"][30] > 0.9
+    assert choice.measured["share of copies"][20] < 0.05
+
+
+def test_where_all_networks_copy_the_one_that_does_least_is_chosen():
+    digits = read("digits")
+    train, val, new = (digits.take(range(start, start + 300)) for start in (0, 300, 600))
+    half = replace(new, images=torch.cat([new.images[:150], drawn_like(train, 2.0).images[:150]]))
+    assert _by_loss({10: 0.5, 20: 0.4}, {10: half, 20: drawn_like(train, 2.0)}, train, val).steps == 10
+
+
+def test_a_study_chooses_a_denoiser_by_its_loss_and_its_copies():
+    recipe = Flow(steps=20, batch=8, size="tiny", drawing_steps=2, snapshots=1)
+    finished = run(study_of(recipe))
+    choices = {chunk.choice for cell in finished.laid.cells for chunk in cell.fit.pool}
+    assert choices
+    for choice in map(finished.laid.store.get, choices):
+        assert list(choice.measured) == ["loss on held-out images", "share of copies"]
+        assert all(list(of) == [10, 20] for of in choice.measured.values())
+
+
+def test_a_study_chooses_the_guidance_that_a_classifier_learns_from_best():
+    recipe = Flow(steps=20, batch=8, size="tiny", drawing_steps=2, snapshots=0, guidances=(1.0, 3.0))
+    finished = run(study_of(recipe))
+    get = finished.laid.store.get
+    for chunk in (chunk for cell in finished.laid.cells for chunk in cell.fit.pool):
+        choice = get(chunk.choice)
+        assert choice.steps == 20
+        assert sorted(choice.learned) == [1.0, 3.0]
+        assert choice.guidance == min(choice.learned, key=choice.learned.get)
+        drawn = get(chunk.fit).guided(choice.guidance).draw_rows([chunk.label] * 50, range(50), seed=chunk.fit.seed)
+        assert drawn.digests == get(chunk).digests
+    with pytest.raises(SettingsError, match=r"cvae has no guidance\. Got a weight of 2"):
+        CVAE(steps=1).fit(toy_images(), Run(seed=0)).guided(2.0)
 
 
 def test_diversity_is_looked_at_in_every_split_for_generators_and_not_for_controls(finished):

@@ -102,6 +102,20 @@ def test_the_squared_gradient_of_a_linear_score_is_that_of_its_weights():
     assert torch.allclose(found, weights.square().sum().expand(5))
 
 
+def test_lecam_keeps_scores_near_the_moving_mean_of_the_other_side():
+    recipe = DCGAN(conditional=True, batch=4, width=4, latent=4, game=Game(lecam=1.0))
+    learner = recipe.learner(toy_images(), Run(seed=0))
+    assert float(learner._lecam(REAL, FAKE)) == pytest.approx(
+        float(((REAL - 0.01 * FAKE.mean()) ** 2).mean() + ((FAKE - 0.01 * REAL.mean()) ** 2).mean())
+    )
+    learner._lecam(REAL, FAKE)
+    expected = torch.stack([REAL.mean(), FAKE.mean()]) * (1 - 0.99**2)
+    assert torch.allclose(learner.anchors, expected)
+    again = recipe.learner(toy_images(), Run(seed=1))
+    again.restore(learner.state())
+    assert torch.equal(again.anchors, learner.anchors)
+
+
 def test_told_apart_counts_both_kinds():
     assert math.isclose(float(told_apart(REAL, FAKE)), (2 / 3 + 1 / 3) / 2, rel_tol=1e-6)
 

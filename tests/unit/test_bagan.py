@@ -9,7 +9,6 @@ from scipy import stats
 
 from augury.generators import BAGAN
 from augury.generators.adversarial import Game, discriminator_loss, generator_loss
-from augury.generators.bagan import ClassesAlike
 from augury.networks.bagan import ClassGaussians, class_gaussians
 from augury.networks.convgan import DCGANGenerator
 from augury.seeds import guarded, seed_for
@@ -103,14 +102,6 @@ def test_images_of_a_rare_class_are_drawn_as_often_as_others_and_those_of_an_abs
     counts = torch.bincount(learner.fake_labels(draw(2000)), minlength=3).tolist()
     assert counts[1] == 0
     assert stats.binomtest(counts[0], 2000, 0.5).pvalue > 0.001
-
-
-def test_each_call_of_a_step_draws_another_batch_and_the_same_again():
-    source = ClassesAlike(toy_images(per_class=(3, 40)), seed=0, device="cpu")
-    first, second = [source.at(5) for _ in range(2)]
-    batches = [draw(6).images for draw in (first, first, second, second)]
-    assert not torch.equal(batches[0], batches[1])
-    assert torch.equal(torch.cat(batches[:2]), torch.cat(batches[2:]))
 
 
 # ---- two phases

@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy import stats
 
 from augury.errors import DataError, SettingsError
-from augury.mixing import Mixture, Synthetic, Uniform, class_shares, mix
+from augury.mixing import BySize, Mixture, Synthetic, Uniform, class_shares, mix
 from augury.training import Batch
 from toy import contents, nothing_touched, toy_images, toy_pool
 
@@ -298,6 +299,21 @@ def test_a_generators_batch_depends_on_seed_step_and_call_alone():
     assert not torch.equal(one.images, two.images)
     assert not torch.equal(one.images, Uniform(TRAIN, seed=0).at(6)(6).images)
     assert not torch.equal(one.images, Uniform(TRAIN, seed=1).at(5)(6).images)
+
+
+def test_each_call_of_a_step_by_size_draws_another_batch_and_the_same_again():
+    first, second = [BySize(TRAIN, power=0.0, seed=0).at(5) for _ in range(2)]
+    batches = [draw(6).images for draw in (first, first, second, second)]
+    assert not torch.equal(batches[0], batches[1])
+    assert torch.equal(torch.cat(batches[:2]), torch.cat(batches[2:]))
+
+
+@pytest.mark.parametrize(("power", "share"), [(0.0, 1 / 2), (0.5, 1 / 4), (1.0, 1 / 10)])
+def test_a_class_is_shown_in_proportion_to_a_power_of_its_size(power, share):
+    train = toy_images(classes=3, per_class=(4, 0, 36))
+    labels = BySize(train, power=power, seed=0).at(0)(4000).labels
+    assert not (labels == 1).any()
+    assert stats.binomtest(int((labels == 0).sum()), 4000, share).pvalue > 0.001
 
 
 def test_drawing_batches_leaves_the_images_alone():

@@ -285,7 +285,8 @@ def test_how_a_generator_was_trained_stands_on_the_page():
     assert "100 0.0431 200 0.0123 chosen 400 0.0342" in text
     assert "columns: values of the discrete code; rows: seeds" in text
     assert "columns: continuous 1, from -1 to 1; rows: values of the discrete code" in text
-    assert page.count('class="curve ') == 3
+    assert page.count('class="curve ') == 4
+    assert "Kernel distance over 400 steps, network chosen after 200: from 0.0431 to 0.0342" in page
 
 
 def test_a_strip_shows_the_frames_in_their_order():
@@ -299,7 +300,7 @@ def test_a_strip_shows_the_frames_in_their_order():
 
 def test_only_what_was_seen_of_a_training_is_shown():
     made, (_, cvae) = outcome(), galleries()
-    bare = replace(cvae.training, losses={}, frames={}, rows=(), distances={}, traversals=())
+    bare = replace(cvae.training, losses={}, frames={}, rows=(), measured={}, traversals=())
     looked = replace(made.generators[1], collapsed=0, findings=(), diversity=(), looked=4)
     text = words_of(render(replace(made, generators=(looked,)), (replace(cvae, training=bare),)))
     assert "The collapse detector did not fire in any of 4 splits. No class has enough images to compare." in text

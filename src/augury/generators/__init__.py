@@ -17,9 +17,13 @@ from augury.generators.cvae import CVAE
 from augury.generators.dagan import DAGAN
 from augury.generators.dcgan import DCGAN
 from augury.generators.dense_gan import DenseGAN
+from augury.generators.diffusion import Diffusion
 from augury.generators.external import External
+from augury.generators.flow import Flow
 from augury.generators.infogan import InfoGAN
+from augury.generators.latent import Latent
 from augury.generators.repeat import Repeat
+from augury.generators.resgan import ResGAN
 from augury.generators.superres import SuperResolution
 from augury.generators.wgan_gp import WGANGP
 from augury.settings import nearest, parse_assignment
@@ -38,10 +42,14 @@ __all__ = [
     "Card",
     "DeepAutoencoder",
     "DenseGAN",
+    "Diffusion",
     "External",
+    "Flow",
     "Generator",
     "InfoGAN",
+    "Latent",
     "Repeat",
+    "ResGAN",
     "Sampler",
     "SuperResolution",
     "generator_from",
@@ -63,6 +71,10 @@ GENERATORS: dict[str, type[Generator]] = {
     "superres": SuperResolution,
     "bagan": BAGAN,
     "dagan": DAGAN,
+    "resgan": ResGAN,
+    "diffusion": Diffusion,
+    "flow": Flow,
+    "latent": Latent,
     "external": External,
 }
 

@@ -25,6 +25,8 @@ from augury.training import Average, Batch, Draw, Run, Source, autocast
 # 20 to 50 (docs/pitfalls.md)
 LEAST_PER_CLASS = 50
 
+ANCHOR_DECAY = 0.99  # of the means that LeCam keeps scores near; the paper's
+
 
 class Game(Recipe):
     """How the two players are set against each other.
@@ -32,8 +34,9 @@ class Game(Recipe):
     Reference: logistic: Goodfellow et al. 2014 (arXiv 1406.2661), section 3, non-saturating; one-sided smoothing:
     Salimans et al. 2016 (arXiv 1606.03498), section 3.4. hinge: Miyato & Koyama 2018 (arXiv 1802.05637), eq. 8 and 9.
     wasserstein and its gradient penalty: Gulrajani et al. 2017 (arXiv 1704.00028), eq. 3. r1: Mescheder et al. 2018
-    (arXiv 1801.04406), eq. 9. Spectral norm: Miyato et al. 2018 (arXiv 1802.05957). DiffAugment: Zhao et al. 2020
-    (arXiv 2006.10738). Two learning rates (a setting of the generator): Heusel et al. 2017 (arXiv 1706.08500).
+    (arXiv 1801.04406), eq. 9. lecam: Tseng et al. 2021 (arXiv 2104.03310), eq. 3 and 4. Spectral norm: Miyato et al.
+    2018 (arXiv 1802.05957). DiffAugment: Zhao et al. 2020 (arXiv 2006.10738). Two learning rates (a setting of the
+    generator): Heusel et al. 2017 (arXiv 1706.08500).
 
     Example:
         >>> Game(loss="wasserstein", gradient_penalty=10.0, critic_steps=5).r1
@@ -47,6 +50,9 @@ class Game(Recipe):
         default=0.0, ge=0, description="weight of (|gradient| - 1)^2 between real and generated images"
     )
     r1: float = Field(default=0.0, ge=0, description="weight gamma/2 * |gradient|^2 at real images: gamma")
+    lecam: float = Field(
+        default=0.0, ge=0, description="weight of keeping each score near the other side's mean: fewer images need it"
+    )
     spectral_norm: bool = Field(default=False, description="bound each layer of the discriminator")
     smoothing: float = Field(default=0.0, ge=0, lt=0.5, description="real images are called real to 1 - smoothing only")
     diffaugment: Annotated[tuple[str, ...], AfterValidator(known_families)] = Field(
@@ -186,6 +192,7 @@ class GANLearner:
         self.generator_optimiser = self.adam(self.generator, recipe.rate)
         self.discriminator_optimiser = self.adam(self.discriminator, recipe.rate_discriminator or recipe.rate)
         self.average = Average(self.generator, recipe.average) if recipe.average else None
+        self.anchors = torch.zeros(2, device=device)  # moving means of the scores of real and of drawn images
         self.weights = [value for value in self.discriminator.parameters() if value.requires_grad]
 
     @property
@@ -257,6 +264,8 @@ class GANLearner:
         losses |= self.discriminator_extra(real, fake, batch, drawn)
         if self.game.r1:
             losses["R1"] = 0.5 * self.game.r1 * squared_gradient(scores[0], images).mean()
+        if self.game.lecam:
+            losses["LeCam"] = self.game.lecam * self._lecam(*scores)
         if self.game.gradient_penalty:
             losses["gradient penalty"] = self.game.gradient_penalty * self._penalty(batch, drawn)
         self._move(self.discriminator_optimiser, losses)
@@ -283,6 +292,12 @@ class GANLearner:
         score = self.score(self.judge(between, batch.labels, batch), batch.labels)
         return ((squared_gradient(score, between) + 1e-12).sqrt() - 1).square().mean()
 
+    def _lecam(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return how far scores are from the moving mean of the other side's."""
+        with torch.no_grad():
+            self.anchors.lerp_(torch.stack([real.mean(), fake.mean()]), 1 - ANCHOR_DECAY)
+        return (real - self.anchors[1]).square().mean() + (fake - self.anchors[0]).square().mean()
+
     @staticmethod
     def _move(optimiser: torch.optim.Optimizer, losses: Mapping[str, Tensor]) -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -293,12 +308,13 @@ class GANLearner:
 
     def state(self) -> dict[str, Any]:
         """Return networks and optimisers."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"anchors": self.anchors}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back networks and optimisers."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+        self.anchors.copy_(state["anchors"])
 
     def _parts(self) -> dict[str, Any]:
         parts = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import count
 from typing import Any, ClassVar
 
 import torch
@@ -13,10 +12,9 @@ from torch import Tensor, nn
 
 from augury.generators.adversarial import GAN, Drawn, GANLearner
 from augury.images import ImageSet
-from augury.mixing import Pixels
+from augury.mixing import BySize
 from augury.networks.bagan import Autoencoder, ClassGaussians
 from augury.networks.convgan import DCGANDiscriminator, DCGANGenerator
-from augury.seeds import generator_for
 from augury.stored import in_chunks
 from augury.training import Batch, Draw, Run, Source, autocast, to_float
 
@@ -76,31 +74,12 @@ class BAGAN(GAN):
     def source(self, train: ImageSet, run: Run) -> Source:
         """Return the images as they come, or each class equally often."""
         if self.game.loss == "wasserstein":
-            return ClassesAlike(train, seed=run.seed, device=run.device)
+            return BySize(train, power=0.0, seed=run.seed, device=run.device)
         return super().source(train, run)
 
     def learner(self, train: ImageSet, run: Run) -> BAGANLearner:
         """Build both players and the autoencoder that they are at first."""
         return BAGANLearner(self, self.players(train.shape, len(train.classes)), run.device, train)
-
-
-class ClassesAlike:
-    """Batches with each class that has images equally often, drawn with replacement."""
-
-    def __init__(self, training: ImageSet, *, seed: int, device: str) -> None:
-        self.pixels = Pixels(training, device)
-        self.weights = 1 / torch.bincount(training.labels)[training.labels].double()
-        self.seed = seed
-
-    def at(self, step: int) -> Draw:
-        """Return the draw of one step, to be called as often as the method needs."""
-        calls = count()
-
-        def draw(n: int) -> Batch:
-            generator = generator_for(self.seed, "classes alike", step, next(calls))
-            return self.pixels.batch(torch.multinomial(self.weights, n, replacement=True, generator=generator))
-
-        return draw
 
 
 class BAGANLearner(GANLearner):

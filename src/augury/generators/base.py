@@ -168,6 +168,23 @@ class Sampler(ABC):
         """
         raise SettingsError(f"{self.card.kind} keeps no snapshots. Got {steps} steps.")
 
+    def guided(self, weight: float) -> Sampler:
+        """Return the sampler with another weight of guidance.
+
+        Raises:
+            SettingsError: If its images cannot be guided.
+        """
+        raise SettingsError(f"{self.card.kind} has no guidance. Got a weight of {weight:g}.")
+
+    def held_out_loss(self, images: ImageSet, *, seed: int) -> float | None:
+        """Return the loss of a training on images that it did not see; None where a kind's loss says nothing there.
+
+        Args:
+            images: Of the classes and size of the training images.
+            seed: Of what the loss draws.
+        """
+        return None
+
     @abstractmethod
     def sample(self, labels: Tensor, seeds: Sequence[int]) -> Tensor:
         """Draw images.

@@ -80,13 +80,17 @@ class NeuralGenerator(Generator):
         """Return the sampler of a trained network."""
         return NetworkSampler(self, card, network, device, film)
 
+    def card(self, train: ImageSet, seed: int, parameters: int) -> Card:
+        """Write what the fitted generator says of itself."""
+        return Card.of(self, train, seed, parameters)
+
     def fit(self, train: ImageSet, run: Run) -> NetworkSampler:
         """Train on the images of all classes together."""
         with guarded(seed_for(run.seed, "weights")):
             learner = self.learner(train, run)
         film = Film(run.folder / FILM) if run.folder is not None else Film.temporary()
         parameters = sum(value.numel() for value in learner.kept.parameters())
-        sampler = self.sampler(Card.of(self, train, run.seed, parameters), learner.kept, run.device, film)
+        sampler = self.sampler(self.card(train, run.seed, parameters), learner.kept, run.device, film)
         steps = self.total_steps(len(train.classes))
         camera = Camera(film, sampler.strip, learner.kept, steps=steps, snapshots=self.snapshots)
         film.keep_losses(learn(learner, self.source(train, run), steps=steps, run=run, watch=camera.watch))
@@ -127,35 +131,44 @@ class NetworkSampler(Sampler):
         """Return the codes of some images: float32 (N, latent), each from its own label and seed."""
         return noise(seeds, int(self.network.latent))  # type: ignore[arg-type]
 
-    @torch.no_grad()
+    def images(self, codes: Tensor, labels: Tensor) -> Tensor:
+        """Map codes (B, ...) and labels (B,), both on the device, to images in -1..1, (B, C, H, W)."""
+        images: Tensor = self.network(codes, labels)
+        return images
+
     def sample(self, labels: Tensor, seeds: Sequence[int]) -> Tensor:
         """Draw images: uint8 (N, C, H, W)."""
+        return self._in_batches(labels, seeds, SAMPLING_BATCH)
+
+    @torch.no_grad()
+    def _in_batches(self, labels: Tensor, seeds: Sequence[int], size: int) -> Tensor:
         trained = self.network.training
         self.network.eval()
         images = torch.empty(len(labels), *self.card.shape, dtype=torch.uint8)
-        for start in range(0, len(labels), SAMPLING_BATCH):
-            rows = slice(start, start + SAMPLING_BATCH)
+        for start in range(0, len(labels), size):
+            rows = slice(start, start + size)
             codes = self.codes(labels[rows], seeds[rows])
-            images[rows] = self.decode(codes, labels[rows])
+            images[rows] = self.decode(codes, labels[rows], size)
         self.network.train(trained)
         return images
 
     @torch.no_grad()
-    def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Map up to SAMPLING_BATCH codes to images.
+    def decode(self, codes: Tensor, labels: Tensor, size: int = SAMPLING_BATCH) -> Tensor:
+        """Map some codes to images, in one batch that is padded to a size.
 
         Args:
-            codes: float32 (N, latent).
+            codes: float32 (N, ...), N at most `size`.
             labels: int64 (N,).
+            size: Images in the batch.
 
         Returns:
             uint8 (N, C, H, W) on the CPU.
         """
         n = len(labels)
-        padded = torch.zeros(SAMPLING_BATCH, *codes.shape[1:])
-        asked = labels[:1].repeat(SAMPLING_BATCH)  # no other class than those that are asked for
+        padded = torch.zeros(size, *codes.shape[1:])
+        asked = labels[:1].repeat(size)  # no other class than those that are asked for
         padded[:n], asked[:n] = codes, labels
-        return to_uint8(self.network(padded.to(self.device), asked.to(self.device))[:n]).cpu()
+        return to_uint8(self.images(padded.to(self.device), asked.to(self.device))[:n]).cpu()
 
     @property
     def strip_labels(self) -> Tensor:
@@ -165,7 +178,8 @@ class NetworkSampler(Sampler):
 
     def strip(self) -> Tensor:
         """Draw the images that are looked at while the training goes on: always the same seeds."""
-        return self.sample(self.strip_labels, [seed_for(self.card.seed, "strip", i) for i in range(STRIPS)])
+        seeds = [seed_for(self.card.seed, "strip", i) for i in range(STRIPS)]
+        return self._in_batches(self.strip_labels, seeds, STRIPS)
 
     def at(self, steps: int) -> NetworkSampler:
         """Return the sampler as it was after some steps, from its snapshot.

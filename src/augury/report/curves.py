@@ -81,7 +81,16 @@ def share_chart(name: str, curve: Curve, steps: int) -> Markup:
     return _chart(title, {name: percent}, steps, Upright(Axis(0.0, 100.0, (0.0, 50.0, 100.0), 0)), SMALL, "%")
 
 
-def _chart(title: str, curves: Curves, steps: int, scale: Upright, tall: int, kind: str) -> Markup:
+def snapshot_chart(name: str, curve: Curve, steps: int, chosen: int) -> Markup:
+    """Draw what was measured of the networks that were kept, and where the chosen one stands."""
+    scale = upright({name: curve})
+    title = f"{name.capitalize()} over {steps:,} steps, network chosen after {chosen:,}: from {curve.values[0]:.3g} to "
+    mark = axis([0.0, float(steps)], room=0.0).across(float(chosen))
+    return _chart(f"{title}{curve.values[-1]:.3g}", {name: curve}, steps, scale, SMALL, name, mark)
+
+
+def _chart(title: str, curves: Curves, steps: int, scale: Upright, tall: int, kind: str, mark: str = "") -> Markup:
+    marked = [element("line", x1=mark, x2=mark, y1=TOP, y2=TOP + tall, class_="mark")] if mark else []
     lines = [_line(curve, steps, scale, index, tall) for index, curve in enumerate(curves.values())]
     # A nested drawing with units of its own: a line cannot be given in percent.
     plot = element(
@@ -94,9 +103,8 @@ def _chart(title: str, curves: Curves, steps: int, scale: Upright, tall: int, ki
         viewBox=f"0 0 {WIDE} {tall}",
         preserveAspectRatio="none",
     )
-    return drawing(
-        title, TOP + tall + FOOT, *_levels(scale, tall), *_steps(steps, tall, kind), plot, class_="chart curves"
-    )
+    parts = [*_levels(scale, tall), *_steps(steps, tall, kind), *marked, plot]
+    return drawing(title, TOP + tall + FOOT, *parts, class_="chart curves")
 
 
 def _levels(scale: Upright, tall: int) -> list[Markup]:

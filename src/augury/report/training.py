@@ -12,7 +12,7 @@ from augury.report.findings import plain
 from augury.report.pictures import SMALLEST, Picture, mosaic, picture
 from augury.study.exhibit import Curve, Gallery, Training, Traversal
 from augury.study.outcome import GeneratorResult
-from augury.study.watching import RIGHT
+from augury.study.watching import COPIES, DISTANCE, LOSS, RIGHT
 
 DIVERSITY = (
     "Drawn images against the real training images of their class; 1 is as diverse as these. Spread: root mean squared "
@@ -20,19 +20,36 @@ DIVERSITY = (
     f"the splits, in brackets the least. Collapsed: a spread below {LEAST_SPREAD:g} or kinds below "
     f"{LEAST_SHARE_OF_MODES:g}."
 )
-SNAPSHOTS = (
-    "Kernel distance (KID, unbiased) of images drawn from each network to the real images of the inner part, in the "
-    "features of a classifier that was trained on real images only. The test part was not opened. The study's images "
-    "are drawn from the chosen network."
+SNAPSHOTS = {
+    DISTANCE: "Kernel distance (KID, unbiased) of images drawn from each network to the real images of the inner part, "
+    "in the features of a classifier that was trained on real images only.",
+    LOSS: "The network's own loss on the real images of the inner part, which it did not see: where it rises again, "
+    "the network learns its training images by heart.",
+    COPIES: "Share of drawn images that are nearer to a training image, in pixels, than 99 % of the inner part's "
+    "images are. The least loss is chosen among networks that do not copy more often than chance would.",
+}
+GUIDANCE = (
+    "Log-loss on the real images of the inner part, each class weighing alike, of a classifier trained on drawn images "
+    "only; 1 is no guidance. The test part was not opened."
 )
+CHOSEN = "The test part was not opened. The study's images are drawn from the chosen network."
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One network of those that were kept."""
+    """One network of those that were kept, and what was measured of it."""
 
     steps: int
-    distance: str
+    measured: tuple[str, ...]
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """One weight of guidance, and how well a classifier learns from what it draws."""
+
+    weight: str
+    loss: str
     chosen: bool
 
 
@@ -48,6 +65,10 @@ class Watched:
         strip_steps: The steps after which images were drawn.
         strips: Images of the same seeds after these steps, a row for each seed, by class.
         snapshots: The networks that were kept.
+        chosen: The steps of the one that is drawn from.
+        measures: What was measured of them.
+        measured: The same as curves over the training, where there are two networks or more.
+        learned: The weights of guidance that were to choose from.
         traversals: What single codes change.
     """
 
@@ -58,6 +79,10 @@ class Watched:
     strip_steps: tuple[int, ...]
     strips: tuple[tuple[str, list[list[Picture]]], ...]
     snapshots: tuple[Snapshot, ...]
+    chosen: int
+    measures: tuple[str, ...]
+    measured: dict[str, Curve]
+    learned: tuple[Weighed, ...]
     traversals: tuple[tuple[Traversal, Picture], ...]
 
 
@@ -81,7 +106,7 @@ def watched(
     return tuple(parts)
 
 
-NOTHING = Training(steps=0, losses={}, frames={}, rows=(), distances={}, chosen=0)
+NOTHING = Training(steps=0, losses={}, frames={}, rows=(), measured={}, chosen=0)
 
 
 def _watched(result: GeneratorResult, training: Training, *, hidden: bool) -> Watched:
@@ -92,7 +117,14 @@ def _watched(result: GeneratorResult, training: Training, *, hidden: bool) -> Wa
         right=training.losses.get(RIGHT),
         strip_steps=() if hidden else tuple(training.frames),
         strips=() if hidden or not training.frames else _strips(training),
-        snapshots=_snapshots(training.distances, training.chosen),
+        snapshots=_snapshots(training),
+        chosen=training.chosen,
+        measures=tuple(training.measured),
+        measured={name: _curve(of) for name, of in training.measured.items() if len(of) > 1},
+        learned=tuple(
+            Weighed(f"{weight:g}", f"{loss:.3g}", weight == training.guidance)
+            for weight, loss in training.learned.items()
+        ),
         traversals=() if hidden else tuple((each, mosaic(each.images)) for each in training.traversals),
     )
 
@@ -105,8 +137,24 @@ def _strips(training: Training) -> tuple[tuple[str, list[list[Picture]]], ...]:
     return tuple((name, [row for _, row in group]) for name, group in groupby(rows, key=lambda row: row[0]))
 
 
-def _snapshots(distances: Mapping[int, float], chosen: int) -> tuple[Snapshot, ...]:
-    return tuple(Snapshot(steps, f"{distance:.3g}", steps == chosen) for steps, distance in distances.items())
+def _snapshots(training: Training) -> tuple[Snapshot, ...]:
+    kept = sorted({steps for of in training.measured.values() for steps in of})
+    return tuple(
+        Snapshot(steps, tuple(_written(name, of[steps]) for name, of in training.measured.items()), chosen)
+        for steps in kept
+        for chosen in (steps == training.chosen,)
+    )
+
+
+def _written(name: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if name == COPIES else f"{value:.3g}"
+
+
+def _curve(of: Mapping[int, float]) -> Curve:
+    """Return a curve through values at equal distances."""
+    steps = list(of)
+    half = (steps[-1] - steps[0]) / (2 * (len(steps) - 1))
+    return Curve(round(steps[0] - half), round(steps[-1] + half), tuple(of.values()))
 
 
 def verdict(result: GeneratorResult) -> str:

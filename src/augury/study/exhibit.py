@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -46,7 +46,9 @@ class Training:
         losses: The curves of every player.
         frames: Images of the same seeds by steps done: uint8 (R, C, H, W).
         rows: The class of each of the R images.
-        distances: Kernel distance to the inner part by steps; empty where no snapshot was kept.
+        measured: What was measured of each network that was kept, by name and steps; empty where none was kept.
+        learned: Log-loss on the inner part of a classifier trained on drawn images only, by weight of guidance.
+        guidance: The weight that was chosen; None where there was no choice.
         chosen: The steps of the network that the study's images are drawn from.
         traversals: What single codes change, where the generator has such.
     """
@@ -55,9 +57,11 @@ class Training:
     losses: dict[str, Curve]
     frames: dict[int, np.ndarray]
     rows: tuple[str, ...]
-    distances: dict[int, float]
+    measured: dict[str, dict[int, float]]
     chosen: int
     traversals: tuple[Traversal, ...] = ()
+    learned: dict[float, float] = field(default_factory=dict)
+    guidance: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

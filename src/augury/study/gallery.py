@@ -106,9 +106,11 @@ def training(sampler: Sampler, choice: Choice | None = None, *, seed: int = 0) -
         },
         frames=frames,
         rows=tuple(classes[label] for label in trained.strip_labels.tolist()),
-        distances=dict(sorted(choice.distances.items())) if choice is not None else {},
+        measured={name: dict(sorted(of.items())) for name, of in choice.measured.items()} if choice is not None else {},
         chosen=choice.steps if choice is not None else steps,
         traversals=traversals(trained, seed) if isinstance(trained, Steered) else (),
+        learned=choice.learned if choice is not None else {},
+        guidance=choice.guidance if choice is not None else None,
     )
 
 

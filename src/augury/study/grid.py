@@ -189,7 +189,8 @@ class _Block:
             return ()
         sees_test = GENERATOR_SEES_TEST in self.study.flaws
         fit = FitGenerator(self.made, arm.generator.recipe, self.seed(f"generator {arm.generator.name}"), sees_test)
-        choice = ChooseSnapshot(fit, self._judge()) if getattr(fit.generator, "snapshots", 0) else None
+        open_choice = any(getattr(fit.generator, name, ()) for name in ("snapshots", "guidances"))
+        choice = ChooseSnapshot(fit, self._judge()) if open_choice else None
         if not arm.curated:
             return chunks_of(fit, counts, choice)
         drawn = chunks_of(fit, [math.ceil(arm.factor * count) for count in counts], choice)

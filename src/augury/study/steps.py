@@ -283,8 +283,9 @@ def chosen(chunk: DrawImages, get: Callable[[Step], Any]) -> Sampler:
     sampler: Sampler = get(chunk.fit)
     if chunk.choice is None or sampler.film is None:
         return sampler
-    steps = get(chunk.choice).steps
-    return sampler.at(steps) if steps in sampler.film.snapshots() else sampler  # else it is the last step
+    choice = get(chunk.choice)
+    kept = sampler.at(choice.steps) if choice.steps in sampler.film.snapshots() else sampler  # else it is the last step
+    return kept.guided(choice.guidance) if choice.guidance is not None else kept
 
 
 def join_chunks(chunks: list[ImageSet]) -> ImageSet:

@@ -15,6 +15,7 @@ from augury.classifiers import CLASSIFIERS, Classifier, classifier_from
 from augury.errors import SettingsError
 from augury.filters import filter_from
 from augury.generators import GENERATORS, Generator
+from augury.generators.denoiser import NO_MODEL
 from augury.losses import Loss
 from augury.mixing import Synthetic
 from augury.networks.backbones import is_backbone
@@ -51,10 +52,12 @@ def load_study(path: str | Path, *, allow_plugins: bool = False) -> Study:
 
 
 def _paths_from(table: dict[str, Any], folder: Path) -> None:
-    """Make paths of weights, images and lists absolute: they are meant from the study file's folder."""
+    """Make paths of weights, images, models and lists absolute: they are meant from the study file's folder."""
     for row in _rows(table.get("generators")):
         if isinstance(row, dict) and isinstance(row.get("source"), str) and is_place(row["source"]):
             row["source"] = str((folder / row["source"]).absolute())
+        if isinstance(row, dict) and isinstance(row.get("init"), str) and row["init"] != NO_MODEL:
+            row["init"] = str((folder / row["init"]).absolute())
     for row in _rows(table.get("arms")):
         select = row.get("select") if isinstance(row, dict) else None
         if isinstance(select, dict) and isinstance(select.get("picks"), str):
@@ -214,7 +217,7 @@ def dump_study(study: Study) -> str:
 
 
 WEIGHTS_PATH = re.compile(r'"file:[^"\n]*?([^"/\\\n]*)"')
-OTHER_PATH = re.compile(r'^((?:source|picks) = )"[^"\n]*?([^"/\\\n]*)"$', re.MULTILINE)
+OTHER_PATH = re.compile(r'^((?:source|picks|init) = )"[^"\n]*?([^"/\\\n]*)"$', re.MULTILINE)
 
 
 def shared_text(study: Study) -> str:

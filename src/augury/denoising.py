@@ -1,0 +1,137 @@
+"""What a network that removes noise is shown and asked for: EDM's preconditioning and noise law, and flow matching's.
+
+Both speak of x + sigma * n, a real image x with white noise n. Flow matching's straight line (1 - t) x + t n is that
+image divided by 1 + sigma, with sigma = t / (1 - t).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Predict = Callable[[Tensor, Tensor], Tensor]  # noisy images (B, C, H, W) and levels (B,) -> (B, C, H, W)
+
+
+@dataclass(frozen=True)
+class Preconditioning:
+    """EDM's denoiser D(x; sigma) = c_skip x + c_out F(c_in x; c_noise), around a network F.
+
+    With these factors input and target of F have variance 1 at every noise level, and errors of F are amplified as
+    little as possible.
+
+    Attributes:
+        deviation: sigma_data, standard deviation of the images, which go from -1 to 1.
+
+    Reference: Karras et al. 2022 (arXiv 2206.00364), table 1, column "Ours"; appendix B.6.
+
+    Example:
+        >>> factors = Preconditioning(0.5)
+        >>> [round(float(each), 3) for each in factors.factors(torch.tensor(0.5))]
+        [0.5, 0.354, 1.414, -0.173]
+    """
+
+    deviation: float = 0.5
+
+    def factors(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return c_skip, c_out, c_in and c_noise of noise levels, each of their shape."""
+        total = sigma**2 + self.deviation**2
+        return (
+            self.deviation**2 / total,
+            sigma * self.deviation / total.sqrt(),
+            1 / total.sqrt(),
+            sigma.log() / 4,
+        )
+
+    def denoise(self, network: Predict, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """Return the denoised images (B, C, H, W) of noisy ones and their noise levels (B,)."""
+        c_skip, c_out, c_in, c_noise = self.factors(sigma)
+        return _wide(c_skip) * noisy + _wide(c_out) * network(_wide(c_in) * noisy, c_noise)
+
+    def loss(self, network: Predict, images: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        """Return the weighted squared error of each image, (B,): lambda(sigma) |D(x + sigma n; sigma) - x|^2.
+
+        The weight is 1 / c_out^2, so this is the error of F itself (eq. 8).
+        """
+        c_skip, c_out, c_in, c_noise = (_wide(each) for each in self.factors(sigma))
+        noisy = images + _wide(sigma) * noise
+        target = (images - c_skip * noisy) / c_out
+        return (network(c_in * noisy, c_noise.flatten()) - target).square().flatten(1).mean(1)
+
+
+def noise_levels(normal: Tensor, mean: float = -1.2, deviation: float = 1.2) -> Tensor:
+    """Return EDM's training noise levels: ln sigma is normal. Levels in the middle are where there is most to learn.
+
+    Args:
+        normal: Standard normal numbers of any shape.
+        mean: Of ln sigma.
+        deviation: Of ln sigma.
+
+    Reference: Karras et al. 2022 (arXiv 2206.00364), table 1.
+    """
+    return (mean + deviation * normal).exp()
+
+
+@dataclass(frozen=True)
+class StraightLine:
+    """Flow matching: a network v(x_t, t) predicts where to a straight line from image to noise leads, n - x.
+
+    The network is shown x_t divided by its standard deviation and ln(t / (1 - t)) / 4, as EDM's is.
+
+    Attributes:
+        deviation: Standard deviation of the images.
+
+    Reference: Lipman et al. 2023 (arXiv 2210.02747), eq. 20 to 23 with sigma_min = 0; Liu et al. 2023 (arXiv
+    2209.03003), eq. 1.
+    """
+
+    deviation: float = 0.5
+
+    def velocity(self, network: Predict, between: Tensor, t: Tensor) -> Tensor:
+        """Return the velocity (B, C, H, W) at points of the lines, at times (B,) between 0 (image) and 1 (noise)."""
+        scale = (((1 - t) * self.deviation) ** 2 + t**2).rsqrt()
+        return network(_wide(scale) * between, torch.logit(t, eps=1e-4) / 4)
+
+    def loss(self, network: Predict, images: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Return the squared error of each image's velocity, (B,)."""
+        between = torch.lerp(images, noise, _wide(t))
+        return (self.velocity(network, between, t) - (noise - images)).square().flatten(1).mean(1)
+
+
+def times(normal: Tensor) -> Tensor:
+    """Return flow matching's training times: logit-normal, denser in the middle of the line.
+
+    Reference: Esser et al. 2024 (arXiv 2403.03206), section 3.1, with location 0 and scale 1.
+    """
+    return normal.sigmoid()
+
+
+def guided(network: nn.Module, labels: Tensor, weight: float) -> Predict:
+    """Return a network's prediction for some classes, pushed away from that for no class: u + w (c - u).
+
+    Both are computed in one pass; at w = 1 the second is not computed. A denoiser and a velocity are the network's
+    output scaled and shifted, so guiding the output guides them.
+
+    Args:
+        network: Maps images, levels, labels; label `network.classes` is no class.
+        labels: int64 (B,).
+        weight: w, 0 or more.
+
+    Reference: Ho, Salimans 2022 (arXiv 2207.12598), eq. 6 with w for their w + 1; on denoisers: Karras et al. 2024
+    (arXiv 2406.02507), eq. 3.
+    """
+    if weight == 1:
+        return lambda noisy, level: network(noisy, level, labels).float()
+    both = torch.cat([labels, torch.full_like(labels, int(network.classes))])  # type: ignore[arg-type]
+
+    def predict(noisy: Tensor, level: Tensor) -> Tensor:
+        told, untold = network(noisy.repeat(2, 1, 1, 1), level.repeat(2), both).float().chunk(2)
+        return torch.lerp(untold, told, weight)
+
+    return predict
+
+
+def _wide(factors: Tensor) -> Tensor:
+    return factors.view(-1, 1, 1, 1)
