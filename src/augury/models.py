@@ -14,11 +14,11 @@ from augury.errors import DataError, SettingsError
 from augury.files import formula_safe, fresh_folder
 from augury.generators import Card, generator_from, load_sampler
 from augury.generators.base import refuse_small, small_class
-from augury.generators.external import MANIFEST as MANIFEST
 from augury.generators.external import ExternalSampler, write_seen
 from augury.generators.infogan import InfoGAN, InfoGANSampler
 from augury.images import ImageSet
 from augury.readers import ReadSettings, read_source
+from augury.readers.drawn import MANIFEST as MANIFEST
 from augury.training import Run, choose_device
 
 

@@ -19,26 +19,20 @@ from augury.files import formula_safe
 from augury.generators.base import Card, Generator, Sampler
 from augury.generators.repeat import members_by_class
 from augury.images import ImageSet
-from augury.readers import Reading, ReadSettings, content_digest, is_place, read_source
-from augury.readers.archive import ZipTree
+from augury.readers import Reading, content_digest, is_place, read_source
+from augury.readers.drawn import lies_in, settings_for_drawn, tree_of
 from augury.readers.tree import FolderTree, Tree, UnreadableError
 from augury.seeds import numbers_for
 from augury.settings import by_name, nearest
 from augury.training import Run
 
-MANIFEST, SEEN = "manifest.csv", "seen.json"  # what Augury writes beside the images that it draws
+SEEN = "seen.json"  # what Augury writes beside the images that it draws
 ABOUT = "external.json"
 ELSEWHERE = "the images made elsewhere"
 
 
 def _pairs(value: Any) -> Any:
     return tuple(value.items()) if isinstance(value, dict) else value
-
-
-class _Added(ReadSettings):
-    """How images are read that are added to real ones: they may be of one class only."""
-
-    to_train_on: ClassVar[bool] = False
 
 
 class External(Generator):
@@ -111,11 +105,11 @@ class External(Generator):
 
     def _read(self, train: ImageSet) -> Reading:
         C, H, W = train.shape
-        settings = _Added(
+        settings = settings_for_drawn(
+            self.source,
             size=(H, W),
             fit=self.fitting,
             channels="grey" if C == 1 else "auto",
-            columns=_columns(self.source),
             skip_unreadable=True,
         )
         try:
@@ -274,34 +268,12 @@ def _seen(source: str) -> frozenset[str] | None:
 
 def _seen_file(source: str) -> tuple[Tree, str] | None:
     """Return where a list of what the maker saw lies: in a folder or archive, or beside another file."""
-    tree = _tree(source)
+    tree = tree_of(source)
     if tree is not None:
-        name = _lies_in(tree, SEEN)
+        name = lies_in(tree, SEEN)
         return (tree, name) if name else None
     beside = FolderTree(Path(source).parent)
     return (beside, SEEN) if is_place(source) and beside.has(SEEN) else None
-
-
-def _columns(source: str) -> tuple[tuple[str, str], ...]:
-    """Return the columns to read by where Augury's own table lies in a source, whose folders then name no classes."""
-    tree = _tree(source)
-    name = _lies_in(tree, MANIFEST) if tree else None
-    if tree is None or name is None:
-        return ()
-    header = tree.head(name, 4096).decode("utf-8", "replace").partition("\n")[0].strip().split(",")
-    return (("path", "path"), ("label", "label")) if {"path", "label", "seed", "maker"} <= set(header) else ()
-
-
-def _tree(source: str) -> FolderTree | ZipTree | None:
-    """Return the folder or archive that a source is; None if it is another file, or none."""
-    path = Path(source)
-    if is_place(source) and path.is_dir():
-        return FolderTree(path)
-    return ZipTree(path) if path.suffix.lower() == ".zip" and path.is_file() else None
-
-
-def _lies_in(tree: Tree, file: str) -> str | None:
-    return next((name for name in tree.files if name.rpartition("/")[2] == file), None)
 
 
 def _stamps(source: str) -> Iterator[tuple[str, int, int]]:
@@ -320,7 +292,7 @@ def _stamps(source: str) -> Iterator[tuple[str, int, int]]:
 def _content(source: str, stamps: tuple[tuple[str, int, int], ...]) -> str:
     """Return a digest of the images and of what their maker saw; it holds while no file has changed."""
     try:
-        content = content_digest(source, _Added(columns=_columns(source)))
+        content = content_digest(source, settings_for_drawn(source))
     except DataError as error:
         raise DataError(f"{ELSEWHERE}: {error}") from None
     seen = _seen(source)

@@ -12,11 +12,12 @@ import numpy as np
 
 import augury
 from augury.files import printable
-from augury.generators.external import MANIFEST, SEEN
+from augury.generators.external import SEEN
 from augury.handover.choice import Chosen
 from augury.handover.nearness import FEWEST, SIDE, Audit
 from augury.handover.write import ARRAYS, CHECKSUMS, DROPPED, IMAGES, Handed
 from augury.readers import ReadSettings, content_digest
+from augury.readers.drawn import MANIFEST
 from augury.settings import lists
 
 _MARKS = re.compile(r"([\\`*_\[\]|#!~])")

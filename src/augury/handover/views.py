@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from augury.errors import DataError
-from augury.generators.external import MANIFEST, SEEN
+from augury.generators.external import SEEN
 from augury.handover.write import ARRAYS, FACTS, FORMAT, IMAGES
 from augury.images import ImageSet, pixel_digest
 from augury.readers import ReadSettings
 from augury.readers.album import Album
 from augury.readers.decoding import decoded_pieces
+from augury.readers.drawn import MANIFEST
 from augury.readers.tree import FolderTree, Refused, inside
 from augury.stored import StoredPixels
 from augury.training import torch_threads

@@ -17,7 +17,7 @@ from PIL import Image
 
 from augury.files import formula_safe
 from augury.generators.base import Card
-from augury.generators.external import MANIFEST, write_seen
+from augury.generators.external import write_seen
 from augury.handover.choice import Chosen
 from augury.handover.nearness import Audit
 from augury.handover.plan import Plan
@@ -25,6 +25,7 @@ from augury.images import ImageSet
 from augury.models import slug
 from augury.readers import Reading
 from augury.readers.class_folders import PART_FOLDERS
+from augury.readers.drawn import MANIFEST
 from augury.readers.tree import FolderTree, visible
 from augury.stored import join
 
