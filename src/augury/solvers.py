@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -77,9 +78,19 @@ def noise_stops(steps: int, least: float = 0.002, most: float = 80.0, rho: float
     return torch.cat([levels, torch.zeros(1, dtype=torch.float64)])
 
 
-def even_stops(steps: int) -> Tensor:
-    """Return flow matching's times on the way from noise (1) to image (0), float64 (steps + 1,), at equal distances."""
-    return torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+def cosine_stops(steps: int) -> Tensor:
+    """Return flow matching's times on the way from noise (1) to image (0), float64 (steps + 1,): dense at both ends.
+
+    There the way bends: where noise takes its first direction, and where detail comes. On BreastMNIST, 8 of Heun's
+    steps at these times end 3.6 times nearer to where 150 lead than at equal distances (docs/decisions).
+
+    Example:
+        >>> [round(float(t), 3) for t in cosine_stops(4)]
+        [1.0, 0.854, 0.5, 0.146, 0.0]
+    """
+    times = (torch.linspace(0, math.pi, steps + 1, dtype=torch.float64).cos() + 1) / 2
+    times[-1] = 0.0
+    return times
 
 
 def _pieces(stops: Tensor) -> list[tuple[float, float]]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from augury.denoising import Preconditioning, StraightLine, guided, noise_levels, times
 from augury.seeds import noise
-from augury.solvers import euler, even_stops, heun, noise_stops
+from augury.solvers import cosine_stops, euler, heun, noise_stops
 
 MEAN = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)
 MIXED = torch.tensor([[0.5, 0.0, 0.0], [0.2, 0.3, 0.0], [-0.1, 0.1, 0.2]], dtype=torch.float64)
@@ -126,7 +126,7 @@ def test_the_flow_from_noise_to_a_gaussian_recovers_it(solver):
         return -mean + (t - (1 - t) * deviation**2) / variance * away
 
     start = points(20000, 1)
-    end = solver(velocity, start, even_stops(200))
+    end = solver(velocity, start, cosine_stops(400))
     assert torch.allclose(end, mean + deviation * start, atol=0.02)
     assert (float(end.mean()), float(end.std())) == pytest.approx((mean, deviation), abs=0.02)
 

@@ -16,7 +16,7 @@ from augury.generators.denoiser import Denoiser, DenoiserLearner
 from augury.generators.neural import SAMPLING_BATCH
 from augury.images import ImageSet
 from augury.seeds import generator_for, noise, seed_for
-from augury.solvers import euler, even_stops, heun
+from augury.solvers import cosine_stops, euler, heun
 from augury.training import Draw, Run, autocast
 
 PAIR_STEPS = 16  # from noise to the image that it is paired with
@@ -76,7 +76,7 @@ def follow(predict: Predict, noise: Tensor, steps: int, solver: str) -> Tensor:
     Args:
         predict: The network.
         noise: Standard normal (B, C, H, W).
-        steps: Number of steps, of equal length in time.
+        steps: Number of steps.
         solver: `euler` or `heun`.
     """
     line = StraightLine()
@@ -84,7 +84,7 @@ def follow(predict: Predict, noise: Tensor, steps: int, solver: str) -> Tensor:
     def field(x: Tensor, t: float) -> Tensor:
         return line.velocity(predict, x, torch.full((len(x),), t, device=x.device))
 
-    return (heun if solver == "heun" else euler)(field, noise, even_stops(steps))
+    return (heun if solver == "heun" else euler)(field, noise, cosine_stops(steps))
 
 
 class FlowLearner(DenoiserLearner):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -58,25 +59,10 @@ class UNet(nn.Module):
         widths = [width * (1 + level) for level in range(levels(shape, patch))]
         self.multiple = patch * 2 ** (len(widths) - 1)
         self.conditions = Conditions(width, classes, told)
-        size = 4 * width
         self.first = nn.Conv2d(shape[0] * patch**2, width, 3, padding=1)
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        passed = [width]
-        for level, channels in enumerate(widths):
-            if level:
-                self.down.append(Halve(widths[level - 1], channels))
-                passed.append(channels)
-            for _ in range(blocks):
-                self.down.append(Block(channels, channels, size, dropout))
-                passed.append(channels)
-        self.middle = nn.ModuleList([Block(widths[-1], widths[-1], size, dropout), Attention(widths[-1])])
-        incoming = widths[-1]
-        for level, channels in reversed(list(enumerate(widths))):
-            for _ in range(blocks + 1):
-                self.up.append(Block(incoming + passed.pop(), channels, size, dropout))
-                incoming = channels
-            if level:
-                self.up.append(Double(channels))
+        self.down = nn.ModuleList(_way_down(widths, blocks, 4 * width, dropout))
+        self.middle = nn.ModuleList([Block(widths[-1], widths[-1], 4 * width, dropout), Attention(widths[-1])])
+        self.up = nn.ModuleList(_way_up(widths, blocks, 4 * width, dropout))
         self.norm = nn.GroupNorm(groups(width), width)
         self.last = nn.Conv2d(width, shape[0] * patch**2, 3, padding=1)
         nn.init.zeros_(self.last.weight)
@@ -107,6 +93,26 @@ class UNet(nn.Module):
         for part in self.up:
             maps = part(maps if isinstance(part, Double) else torch.cat([maps, passed.pop()], dim=1), condition)
         return F.pixel_shuffle(self.last(F.silu(self.norm(maps))), self.patch)[:, :, :H, :W]
+
+
+def _way_down(widths: Sequence[int], blocks: int, condition: int, dropout: float) -> Iterator[nn.Module]:
+    for level, channels in enumerate(widths):
+        if level:
+            yield Halve(widths[level - 1], channels)
+        for _ in range(blocks):
+            yield Block(channels, channels, condition, dropout)
+
+
+def _way_up(widths: Sequence[int], blocks: int, condition: int, dropout: float) -> Iterator[nn.Module]:
+    """Yield the blocks that see, beside what comes up, what the first layer and each layer of the way down left."""
+    left = [widths[0]] * (1 + blocks) + [width for width in widths[1:] for _ in range(1 + blocks)]
+    incoming = widths[-1]
+    for level, channels in reversed(list(enumerate(widths))):
+        for _ in range(blocks + 1):
+            yield Block(incoming + left.pop(), channels, condition, dropout)
+            incoming = channels
+        if level:
+            yield Double(channels)
 
 
 class Conditions(nn.Module):
