@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from augury.classifiers.base import Classifier, Predictor
-from augury.classifiers.features import FeatureBank, FeatureMaker
+from augury.classifiers.features import FeatureMaker
 from augury.errors import DataError
 from augury.filters import PIXELS, Filter, Fold, Known, Opinion, Rows, Seen
 from augury.images import ImageSet
@@ -70,7 +70,6 @@ class Curator:
         judges: Classifiers, each trained on the training images outside of one fold.
         known: What the filters know of the training images.
         device: Where networks run.
-        features: The features of drawn images under the judges' frozen network, if they were computed before.
 
     Example:
         >>> import augury
@@ -168,11 +167,11 @@ def know(
     return Known(seen, vectors, {space: _between(rows, train.group_names) for space, rows in vectors.items()})
 
 
-def opinion(judge: Predictor, images: ImageSet, features: FeatureBank | None = None) -> Opinion:
+def opinion(judge: Predictor, images: ImageSet) -> Opinion:
     """Ask a judge about some images."""
     return Opinion(
         images.labels.numpy(),
-        judge.scores(images, features).astype(np.float64),
+        judge.scores(images, None).astype(np.float64),
         judge.features(images.images).astype(np.float64),
     )
 

@@ -13,6 +13,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def jobs_for(asked: int | None, threads: int, device: str) -> int:
+    """Return how many processes run side by side: those asked for, or as many as have a core for each thread.
+
+    >>> jobs_for(3, threads=1, device="cpu"), jobs_for(None, threads=10_000, device="cpu"), jobs_for(None, 1, "cuda")
+    (3, 1, 1)
+    """
+    if asked is not None:
+        return asked
+    return 1 if device == "cuda" else max(1, cores() // threads)
+
+
 def end_with_parent() -> None:
     """Let this process end when the one that started it is gone, so that nothing writes behind a new run's back.
 

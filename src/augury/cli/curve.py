@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augury.cli.shell import SOME_FAILED, AsJson, Force, Jobs, On, Plugins, StudyFile, app, say, stderr, tell
-from augury.cli.studies import _jobs
 from augury.errors import SettingsError
+from augury.processes import jobs_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def curve(
             laid = lay_levels(study, levels, opened, bar.on_image, force=force)
         _keep(laid, folder)
         with Bar(stderr) as bar:
-            curves = make_curves(laid, jobs=_jobs(jobs, study, where), device=where, progress=bar)
+            curves = make_curves(laid, jobs=jobs_for(jobs, study.threads, where), device=where, progress=bar)
     write_curves(curves, folder)
     _conclude(curves, folder, as_json)
 

@@ -40,7 +40,7 @@ from augury.cli.shell import (
     tell,
 )
 from augury.errors import SettingsError
-from augury.processes import cores
+from augury.processes import jobs_for
 
 if TYPE_CHECKING:
     from augury.study import Study
@@ -134,7 +134,7 @@ def _fitted(laid: Laid, seconds: float, jobs: int | None, device: str) -> Laid:
     from augury.training import choose_device
 
     where = choose_device(device)
-    laid, need, left_out = fit_into(laid, seconds, jobs=_jobs(jobs, laid.study, where), device=where)
+    laid, need, left_out = fit_into(laid, seconds, jobs=jobs_for(jobs, laid.study.threads, where), device=where)
     _describe(laid)
     if left_out:
         tell(f"left out to stay within {in_words(seconds)}: {', '.join(left_out)}")
@@ -181,7 +181,7 @@ def _dry_run(study: Study, kept: Path, jobs: int | None, device: str) -> None:
     where = choose_device(device)
     laid = lay_out(study, FolderStore(kept, where) if kept.is_dir() else MemoryStore())
     _describe(laid)
-    need = estimate(laid, jobs=_jobs(jobs, study, where), device=where)
+    need = estimate(laid, jobs=jobs_for(jobs, study.threads, where), device=where)
     say(f"{len(laid.cells)} cells, {need.steps} steps to do, about {in_words(need.seconds)}")
 
 
@@ -265,13 +265,6 @@ def _store_beside(study_file: Path) -> Path:
     return beside if beside.is_dir() else study_file.with_suffix("") / "store"
 
 
-def _jobs(jobs: int | None, study: Study, device: str) -> int:
-    """Return how many processes run: threads x processes never exceed the cores."""
-    if jobs is not None:
-        return jobs
-    return 1 if device == "cuda" else max(1, cores() // study.threads)
-
-
 def _run_into(
     study: Study,
     out: Path,
@@ -309,7 +302,7 @@ def _finish(laid: Laid, out: Path, jobs: int | None, device: str, as_json: bool,
     where = choose_device(device)
     keep_study(laid.study, out)
     with Bar(stderr) as bar:
-        finished = make(laid, jobs=_jobs(jobs, laid.study, where), device=where, force=True, progress=bar)
+        finished = make(laid, jobs=jobs_for(jobs, laid.study.threads, where), device=where, force=True, progress=bar)
     finished.save(out)
     write_report(finished.outcome, galleries(finished), out / "report.html", real_images=real_images)
     _conclude(finished, out, as_json)
