@@ -11,12 +11,14 @@ from markupsafe import Markup
 
 from augury.report.svg import FIRST, LAST, Axis, anchor, axis, drawing, element
 from augury.study.exhibit import Curve
+from augury.study.watching import COPIES
 
 TOP, FOOT = 12, 40  # pixels above the plot, and below it for ticks and the axis' name
 TALL, SMALL = 240, 110  # pixels of a plot
 WIDE = 1000  # units across a plot, stretched to its place
 COLOURS = 8
 LOGARITHMIC_FROM = 20.0  # times: positive values that differ by more are drawn on a logarithmic axis
+LEAST_SHARE = 0.05  # that an axis of shares reaches: a line of zeros lies at its foot
 OUTLYING = 3.0  # times: a range that some few values stretch by more than this is cut
 
 Curves = Mapping[str, Curve]
@@ -82,8 +84,8 @@ def share_chart(name: str, curve: Curve, steps: int) -> Markup:
 
 
 def snapshot_chart(name: str, curve: Curve, steps: int, chosen: int) -> Markup:
-    """Draw what was measured of the networks that were kept, and where the chosen one stands."""
-    scale = upright({name: curve})
+    """Draw what was measured of the networks that were kept, and where the chosen one stands; shares from 0 on."""
+    scale = Upright(axis([0.0, max(LEAST_SHARE, *curve.values)], room=0.0)) if name == COPIES else upright({name: curve})
     title = f"{name.capitalize()} over {steps:,} steps, network chosen after {chosen:,}: from {curve.values[0]:.3g} to "
     mark = axis([0.0, float(steps)], room=0.0).across(float(chosen))
     return _chart(f"{title}{curve.values[-1]:.3g}", {name: curve}, steps, scale, SMALL, name, mark)
