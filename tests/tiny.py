@@ -140,6 +140,7 @@ TINY_GENERATORS: dict[str, Generator] = {
         sampling="balanced",
         drawing_steps=6,
         noise_mean=0.5,
+        guidance=1.0,
         snapshots=0,
     ),
     "latent": Latent(
@@ -154,6 +155,7 @@ TINY_GENERATORS: dict[str, Generator] = {
         augment=(),
         sampling="balanced",
         drawing_steps=4,
+        guidance=1.0,
         snapshots=0,
     ),
     "flow": Flow(
@@ -168,6 +170,7 @@ TINY_GENERATORS: dict[str, Generator] = {
         guidance=2.0,
         sampling="root",
         reflow=20,
+        time_location=0.0,
         pairs=32,
         snapshots=0,
     ),

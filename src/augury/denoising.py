@@ -100,12 +100,17 @@ class StraightLine:
         return (self.velocity(network, between, t) - (noise - images)).square().flatten(1).mean(1)
 
 
-def times(normal: Tensor) -> Tensor:
-    """Return flow matching's training times: logit-normal, denser in the middle of the line.
+def times(normal: Tensor, location: float = 0.0, scale: float = 1.0) -> Tensor:
+    """Return flow matching's training times: logit-normal, so that ln sigma is normal as in EDM's law.
 
-    Reference: Esser et al. 2024 (arXiv 2403.03206), section 3.1, with location 0 and scale 1.
+    Args:
+        normal: Standard normal numbers of any shape.
+        location: Of logit(t); below 0 there is more of little noise, where detail comes.
+        scale: Of logit(t).
+
+    Reference: Esser et al. 2024 (arXiv 2403.03206), section 3.1.
     """
-    return normal.sigmoid()
+    return (location + scale * normal).sigmoid()
 
 
 def guided(network: nn.Module, labels: Tensor, weight: float) -> Predict:

@@ -70,6 +70,7 @@ def test_noise_levels_and_times_have_their_laws():
     assert float(levels.mean()) == pytest.approx(-1.2, abs=0.03)
     assert float(levels.std()) == pytest.approx(1.2, abs=0.03)
     assert torch.allclose(torch.logit(times(normal)), normal, atol=1e-3)
+    assert torch.allclose(torch.logit(times(normal, -0.8, 0.5)), 0.5 * normal - 0.8, atol=1e-3)
 
 
 def test_the_stops_follow_equation_5():

@@ -11,7 +11,16 @@ from augury.study.identity import digest
 from augury.training import Run, learn, to_float
 from toy import class_means, nearest_class, toy_images
 
-SMALL = {"batch": 16, "size": "tiny", "rate": 4e-3, "average": 0.9, "dropout": 0.0, "augment": (), "snapshots": 0}
+SMALL = {
+    "batch": 16,
+    "size": "tiny",
+    "rate": 4e-3,
+    "average": 0.9,
+    "dropout": 0.0,
+    "augment": (),
+    "snapshots": 0,
+    "guidance": 1.0,
+}
 TRAIN = toy_images()
 FRESH = toy_images(seed=1)
 
@@ -184,7 +193,7 @@ def test_the_autoencoder_is_left_alone_in_the_second_phase():
 @pytest.mark.parametrize("way", ["flow", "diffusion"])
 def test_both_ways_lead_from_codes_to_images_of_their_class(way):
     train = toy_images(size=(12, 16))
-    recipe = Latent(pretrain=150, steps=300, width=16, way=way, drawing_steps=6, guidance=1.5, **SMALL)
+    recipe = Latent(pretrain=150, steps=300, width=16, way=way, drawing_steps=6, **{**SMALL, "guidance": 1.5})
     pool = recipe.fit(train, Run(seed=1)).draw(10, seed=0)
     assert pool.shape == (1, 12, 16)
     assert (nearest_class(pool, class_means(train)) == pool.labels).float().mean() > 0.8

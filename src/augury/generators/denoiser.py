@@ -45,12 +45,12 @@ class Denoiser(NeuralGenerator):
     """A generator whose network is shown images with noise added and learns to take the noise away."""
 
     shaping: ClassVar[tuple[str, ...]] = ("size", "augment")  # settings that decide which weights there are
-    steps: int = Field(default=2500, ge=1, description="optimiser steps")
-    batch: int = Field(default=64, ge=2, description="images per step")
-    rate: float = Field(default=1e-3, gt=0, le=1, description="highest learning rate of Adam")
-    size: Literal["tiny", "small", "base"] = Field(default="small", description="size of the U-Net")
+    steps: int = Field(default=5000, ge=1, description="optimiser steps")
+    batch: int = Field(default=32, ge=2, description="images per step")
+    rate: float = Field(default=2e-3, gt=0, le=1, description="highest learning rate of Adam")
+    size: Literal["tiny", "small", "base"] = Field(default="tiny", description="size of the U-Net")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="share of activations dropped in training")
-    average: float = Field(default=0.995, ge=0, lt=1, description="decay of the mean of the weights; 0: the last ones")
+    average: float = Field(default=0.998, ge=0, lt=1, description="decay of the mean of the weights; 0: the last ones")
     snapshots: int = Field(
         default=4, ge=0, le=100, description="networks kept on the way, at equal distances, to choose among later"
     )
@@ -58,12 +58,12 @@ class Denoiser(NeuralGenerator):
         default="natural", description="how often a class is shown: as often as it comes, by the root of that, or alike"
     )
     augment: Annotated[tuple[str, ...], AfterValidator(known_changes)] = Field(
-        default=("scale", "rotate", "stretch", "shift"),
+        default=("scale", "stretch", "shift"),
         description="families of changes that the network is told of, so that it does not draw them",
     )
-    augment_chance: float = Field(default=0.12, ge=0, le=1, description="of each family, for each image")
+    augment_chance: float = Field(default=0.3, ge=0, le=1, description="of each family, for each image")
     untold: float = Field(default=0.1, ge=0, lt=1, description="share of images whose class is not told: for guidance")
-    guidance: float = Field(default=1.0, ge=0, le=20, description="weight of classifier-free guidance; 1: none")
+    guidance: float = Field(default=3.0, ge=0, le=20, description="weight of classifier-free guidance; 1: none")
     guidances: tuple[Annotated[float, Field(ge=0, le=20)], ...] = Field(
         default=(), description="in a study: weights of which the inner part chooses, by what a classifier learns"
     )

@@ -19,8 +19,7 @@ class Diffusion(Denoiser):
     """A denoiser that is trained on all noise levels, and a way from noise to an image along its answers.
 
     The network is EDM's F inside its preconditioning; images are drawn by Heun's method of second order, two
-    evaluations of the network per step. Without guidance (the default), drawn classifiers' training images are as
-    various as the real ones; guidance makes them more typical, which looks better and trains worse.
+    evaluations of the network per step.
 
     Reference: Karras et al. 2022 (arXiv 2206.00364): table 1 (preconditioning, noise law, steps), algorithm 1.
     Ho, Salimans 2022 (arXiv 2207.12598) for guidance.

@@ -46,6 +46,10 @@ class Flow(Denoiser):
     solver: Literal["euler", "heun"] = Field(
         default="heun", description="euler asks the network once per step, heun twice and comes nearer"
     )
+    time_location: float = Field(
+        default=-0.8, ge=-10, le=10, description="of logit(t) in training; below 0: more of little noise"
+    )
+    time_scale: float = Field(default=1.2, gt=0, le=10, description="of logit(t) in training")
     reflow: int = Field(default=0, ge=0, description="further steps, on pairs of noise and the image it leads to")
     pairs: int = Field(default=2048, ge=1, le=100_000, description="number of these pairs")
 
@@ -63,7 +67,7 @@ class Flow(Denoiser):
 
     def losses(self, predict: Predict, images: Tensor, noise: Tensor, normal: Tensor) -> Tensor:
         """Return the squared error of each image's direction."""
-        return StraightLine().loss(predict, images, noise, times(normal))
+        return StraightLine().loss(predict, images, noise, times(normal, self.time_location, self.time_scale))
 
     def solve(self, predict: Predict, noise: Tensor) -> Tensor:
         """Return the images that noise leads to."""
@@ -107,8 +111,8 @@ class FlowLearner(DenoiserLearner):
         untold = self.chances(len(rows)) < self.recipe.untold
         labels = torch.where(untold, self.no_class, self.labels[rows])
         predict = partial(self.predict, labels=labels, told=None)
-        losses = self.recipe.losses(predict, self.ends[rows], self.starts[rows], self.levels(len(rows)))
-        loss = losses.mean()
+        when = times(self.levels(len(rows)))  # the whole line counts alike: a single step leaps over all of it
+        loss = StraightLine().loss(predict, self.ends[rows], self.starts[rows], when).mean()
         self.move(step - self.recipe.steps, self.recipe.reflow, loss)
         return {STRAIGHTENING: loss.detach()}
 

@@ -97,7 +97,9 @@ class Latent(Denoiser):
         return self._on_codes().solve(predict, noise)
 
     def _on_codes(self) -> Denoiser:
-        return (Flow if self.way == "flow" else Diffusion)(drawing_steps=self.drawing_steps)
+        if self.way == "flow":
+            return Flow(drawing_steps=self.drawing_steps, time_location=0.0, time_scale=1.0)
+        return Diffusion(drawing_steps=self.drawing_steps)
 
 
 class LatentLearner(DenoiserLearner):

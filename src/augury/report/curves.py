@@ -85,7 +85,9 @@ def share_chart(name: str, curve: Curve, steps: int) -> Markup:
 
 def snapshot_chart(name: str, curve: Curve, steps: int, chosen: int) -> Markup:
     """Draw what was measured of the networks that were kept, and where the chosen one stands; shares from 0 on."""
-    scale = Upright(axis([0.0, max(LEAST_SHARE, *curve.values)], room=0.0)) if name == COPIES else upright({name: curve})
+    scale = (
+        Upright(axis([0.0, max(LEAST_SHARE, *curve.values)], room=0.0)) if name == COPIES else upright({name: curve})
+    )
     title = f"{name.capitalize()} over {steps:,} steps, network chosen after {chosen:,}: from {curve.values[0]:.3g} to "
     mark = axis([0.0, float(steps)], room=0.0).across(float(chosen))
     return _chart(f"{title}{curve.values[-1]:.3g}", {name: curve}, steps, scale, SMALL, name, mark)
