@@ -94,6 +94,17 @@ def test_pictures_are_decoded(page):
     assert [shown - 2 * natural for natural, shown in sizes if natural != 28] == [0, 0]  # two traversals
 
 
+def test_the_chosen_network_stands_where_it_was_kept(page):
+    places = """(() => {
+        const chart = document.querySelector('.curves:has(.mark)');
+        const label = [...chart.querySelectorAll('.tick-label')].find(each => each.textContent === '200');
+        const {left, right} = label.getBoundingClientRect();
+        return [chart.querySelector('.mark').getBoundingClientRect().left, (left + right) / 2];
+    })()"""
+    mark, label = page.run(places)
+    assert abs(mark - label) < 2
+
+
 def test_a_curve_keeps_inside_its_plot_and_falls_where_it_should(page):
     boxes = """[...document.querySelectorAll('.curves')].map(chart => {
         const plot = chart.querySelector('svg').getBoundingClientRect();
@@ -102,8 +113,8 @@ def test_a_curve_keeps_inside_its_plot_and_falls_where_it_should(page):
             return [left - plot.left, plot.right - right, top - plot.top, plot.bottom - bottom, height];
         });
     })"""
-    losses, right = page.run(boxes)
-    assert len(losses) == 2
-    assert all(side >= -2 for box in (*losses, *right) for side in box[:4])
+    losses, right, distances = page.run(boxes)
+    assert (len(losses), len(distances)) == (2, 1)
+    assert all(side >= -2 for box in (*losses, *right, *distances) for side in box[:4])
     share = right[0][4] / 110  # of the plot's height: from 50 to 89 %
     assert 0.36 < share < 0.42
