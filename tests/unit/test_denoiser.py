@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from augury.errors import DataError, SettingsError
-from augury.generators import Diffusion, Flow, Latent
+from augury.generators import Diffusion, Flow, Latent, load_sampler
 from augury.generators.denoiser import model_digest, strata
 from augury.generators.latent import LatentLearner
 from augury.study.identity import digest
@@ -46,6 +46,18 @@ def test_the_loss_on_new_images_falls_with_training_and_is_the_same_again(flow):
     assert loss < 0.5 * untrained.held_out_loss(FRESH, seed=0)
     assert flow.held_out_loss(FRESH, seed=0) == loss
     assert flow.held_out_loss(FRESH, seed=1) != loss
+
+
+def test_the_loss_on_new_images_is_that_of_the_network_without_dropout(tmp_path):
+    recipe = Flow(steps=40, **{**SMALL, "dropout": 0.5, "snapshots": 1})
+    fitted = recipe.fit(TRAIN, Run(seed=0))
+    fitted.save(tmp_path)
+    opened = load_sampler(tmp_path)
+    assert opened.held_out_loss(FRESH, seed=0) == fitted.held_out_loss(FRESH, seed=0)
+    assert opened.at(20).held_out_loss(FRESH, seed=0) == fitted.at(20).held_out_loss(FRESH, seed=0)
+    opened.network.train()
+    assert opened.held_out_loss(FRESH, seed=0) == fitted.held_out_loss(FRESH, seed=0)
+    assert opened.network.training
 
 
 def test_learned_by_heart_it_is_greater_on_new_images_than_on_its_own():

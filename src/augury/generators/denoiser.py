@@ -18,7 +18,7 @@ from augury.denoising import Predict, guided
 from augury.errors import DataError, SettingsError
 from augury.generators.base import CARD, Card
 from augury.generators.film import Film
-from augury.generators.neural import SAMPLING_BATCH, WEIGHTS, NetworkSampler, NeuralGenerator
+from augury.generators.neural import SAMPLING_BATCH, WEIGHTS, NetworkSampler, NeuralGenerator, evaluating
 from augury.images import ImageSet
 from augury.mixing import BySize
 from augury.networks.unet import UNet
@@ -225,7 +225,7 @@ class DenoiserSampler(NetworkSampler):
     def held_out_loss(self, images: ImageSet, *, seed: int) -> float:
         """Return the mean loss of images that were not trained on, each at some noise levels of the training's law."""
         losses = []
-        with guarded(seed):
+        with guarded(seed), evaluating(self.network):
             for rows in torch.arange(len(images)).repeat(LEVELS).split(SAMPLING_BATCH):
                 shown = self.shown(to_float(images.images[rows]).to(self.device))
                 labels, drawn = images.labels[rows].to(self.device), torch.randn(shown.shape).to(self.device)

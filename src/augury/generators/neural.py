@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -110,6 +111,17 @@ class NeuralGenerator(Generator):
         return self.sampler(card, network, device, film)
 
 
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Let a network neither drop nor learn anything inside the block; it may be in training."""
+    trained = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(trained)
+
+
 class NetworkSampler(Sampler):
     """Draws codes, one seed each, and maps them to images.
 
@@ -142,14 +154,12 @@ class NetworkSampler(Sampler):
 
     @torch.no_grad()
     def _in_batches(self, labels: Tensor, seeds: Sequence[int], size: int) -> Tensor:
-        trained = self.network.training
-        self.network.eval()
         images = torch.empty(len(labels), *self.card.shape, dtype=torch.uint8)
-        for start in range(0, len(labels), size):
-            rows = slice(start, start + size)
-            codes = self.codes(labels[rows], seeds[rows])
-            images[rows] = self.decode(codes, labels[rows], size)
-        self.network.train(trained)
+        with evaluating(self.network):
+            for start in range(0, len(labels), size):
+                rows = slice(start, start + size)
+                codes = self.codes(labels[rows], seeds[rows])
+                images[rows] = self.decode(codes, labels[rows], size)
         return images
 
     @torch.no_grad()
