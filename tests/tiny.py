@@ -3,6 +3,7 @@
 import atexit
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,9 @@ def made_elsewhere(classes: int = 2, channels: int = 1, size: tuple[int, int] = 
     np.savez(path, images=pixels, labels=images.labels.numpy(), classes=images.classes)
     return External(source=str(path))
 
+
+DENOISER: dict[str, Any] = {"steps": 300, "batch": 16, "size": "tiny", "rate": 4e-3, "average": 0.9}
+DENOISER |= {"dropout": 0.0, "snapshots": 0}
 
 TINY_GENERATORS: dict[str, Generator] = {
     "repeat": Repeat(),
@@ -130,41 +134,23 @@ TINY_GENERATORS: dict[str, Generator] = {
         game=Game(loss="hinge", r1=1.0, lecam=0.02, beta1=0.0, beta2=0.9),
     ),
     "diffusion": Diffusion(
-        steps=300,
-        batch=16,
-        size="tiny",
-        rate=4e-3,
-        average=0.9,
-        dropout=0.0,
         augment=(),
         sampling="balanced",
         drawing_steps=6,
         noise_mean=0.5,
         guidance=1.0,
-        snapshots=0,
+        **DENOISER,
     ),
     "latent": Latent(
         pretrain=100,
-        steps=300,
-        batch=16,
-        size="tiny",
         width=16,
-        rate=4e-3,
-        average=0.9,
-        dropout=0.0,
         augment=(),
         sampling="balanced",
         drawing_steps=4,
         guidance=1.0,
-        snapshots=0,
+        **DENOISER,
     ),
     "flow": Flow(
-        steps=300,
-        batch=16,
-        size="tiny",
-        rate=4e-3,
-        average=0.9,
-        dropout=0.0,
         augment=("shift",),
         drawing_steps=4,
         guidance=2.0,
@@ -172,7 +158,7 @@ TINY_GENERATORS: dict[str, Generator] = {
         reflow=20,
         time_location=0.0,
         pairs=32,
-        snapshots=0,
+        **DENOISER,
     ),
 }
 

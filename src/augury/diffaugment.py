@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from augury.augment import rectangles
-from augury.errors import SettingsError
-from augury.settings import nearest
+from augury.settings import only_known
 
 # The first three are the paper's colour, translation and cutout under the names that a study's `safe` list uses. The
 # flips are ours: half of all images mirrored cannot be told from a generator that mirrors half of its own, so a flip
@@ -66,9 +65,7 @@ def known_families(families: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         SettingsError: If a family is not one of FAMILIES.
     """
-    for family in families:
-        if family not in FAMILIES:
-            raise SettingsError(f"diffaugment has no family {family!r}{nearest(family, list(FAMILIES))}")
+    only_known(families, FAMILIES, "diffaugment")
     return families
 
 

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from augury.errors import SettingsError
-from augury.settings import nearest
+from augury.settings import only_known
 
 FAMILIES = ("flip", "flip_vertical", "scale", "rotate", "stretch", "shift")
 TOLD = {"flip": 1, "flip_vertical": 1, "scale": 1, "rotate": 2, "stretch": 2, "shift": 2}
@@ -28,9 +27,7 @@ def known_changes(families: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         SettingsError: If a family is not one of FAMILIES.
     """
-    for family in families:
-        if family not in FAMILIES:
-            raise SettingsError(f"a generator's augmentation has no family {family!r}{nearest(family, list(FAMILIES))}")
+    only_known(families, FAMILIES, "a generator's augmentation")
     return tuple(family for family in FAMILIES if family in families)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
@@ -102,6 +103,17 @@ def nearest(name: str, names: list[str]) -> str:
         return ". There are none."
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f": did you mean {close[0]!r}?" if close else f". Expected one of: {', '.join(names)}."
+
+
+def only_known(names: Sequence[str], known: Sequence[str], owner: str) -> None:
+    """Make sure that all names are known.
+
+    Raises:
+        SettingsError: If one is not; the message names the nearest.
+    """
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"{owner} has no family {name!r}{nearest(name, list(known))}")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -507,6 +507,15 @@ def test_a_list_of_picks_is_meant_from_the_study_file(load, tmp_path):
     assert 'picks = "mine.csv"' in shared_text(study)
 
 
+def test_a_model_to_start_from_is_meant_from_the_study_file(load, tmp_path):
+    study = load(HEAD.replace('kind = "cvae"\n', 'kind = "flow"\nname = "cvae"\ninit = "models/other"\n') + ARMS)
+    assert study.generators[1].recipe.init == str(tmp_path / "models" / "other")
+    assert load(dump_study(study)) == study
+    assert str(tmp_path) not in shared_text(study)
+    assert 'init = "other"' in shared_text(study)
+    assert load(HEAD.replace('"cvae"\n', '"flow"\nname = "cvae"\n', 1) + ARMS).generators[1].recipe.init == "none"
+
+
 def test_a_list_of_picks_that_is_missing_is_said_before_anything_runs(load):
     study = load(CURATED + 'select = { kind = "handpicked", picks = "mine.csv" }')
     with pytest.raises(DataError, match=r"mine.csv: a list made by augury pick, .* was expected"):

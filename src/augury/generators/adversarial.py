@@ -51,7 +51,7 @@ class Game(Recipe):
     )
     r1: float = Field(default=0.0, ge=0, description="weight gamma/2 * |gradient|^2 at real images: gamma")
     lecam: float = Field(
-        default=0.0, ge=0, description="weight of keeping each score near the other side's mean: fewer images need it"
+        default=0.0, ge=0, description="weight of keeping scores near the other side's mean: for few images"
     )
     spectral_norm: bool = Field(default=False, description="bound each layer of the discriminator")
     smoothing: float = Field(default=0.0, ge=0, lt=0.5, description="real images are called real to 1 - smoothing only")
