@@ -76,7 +76,7 @@ class ChooseSnapshot(Step):
         losses = {steps: each.held_out_loss(val, seed=self.fit.seed) for steps, each in kept.items()}
         known = {steps: loss for steps, loss in losses.items() if loss is not None}
         if known:
-            found = _by_loss(known, drawn, part_of(work, self.fit.split, "train"), val)
+            found = by_loss(known, drawn, part_of(work, self.fit.split, "train"), val)
         else:
             found = _by_distance(drawn, val, work.get(self.judge))
         return self._guided(found, kept[found.steps], work, val)
@@ -121,8 +121,15 @@ def _by_distance(drawn: Mapping[int, ImageSet], val: ImageSet, judge: Predictor)
     return Choice(min(distances, key=lambda steps: (distances[steps], -steps)), {DISTANCE: distances})
 
 
-def _by_loss(losses: dict[int, float], drawn: Mapping[int, ImageSet], train: ImageSet, val: ImageSet) -> Choice:
-    """Choose the least loss where copies are no more than chance would have; where all copy, what does least."""
+def by_loss(losses: dict[int, float], drawn: Mapping[int, ImageSet], train: ImageSet, val: ImageSet) -> Choice:
+    """Choose the network of least loss where copies are no more than chance would have; where all copy, what does least.
+
+    Args:
+        losses: Of each network on held-out images, by steps of its training.
+        drawn: What each network draws.
+        train: The images that it was trained on.
+        val: Images that it was not trained on.
+    """
     from augury.metrics.copying import copy_rate, nearest
 
     seen = vectors_of(train, PIXELS)
