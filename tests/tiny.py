@@ -152,6 +152,7 @@ TINY_GENERATORS: dict[str, Generator] = {
     ),
     "flow": Flow(
         augment=("shift",),
+        feedback=0.5,
         drawing_steps=4,
         guidance=2.0,
         sampling="root",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 Predict = Callable[[Tensor, Tensor], Tensor]  # noisy images (B, C, H, W) and levels (B,) -> (B, C, H, W)
+Pull = Callable[[Tensor], Tensor]  # denoised images (B, C, H, W) -> a gradient at them, of the same shape
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,15 @@ class Preconditioning:
             sigma.log() / 4,
         )
 
-    def denoise(self, network: Predict, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """Return the denoised images (B, C, H, W) of noisy ones and their noise levels (B,)."""
+    def denoise(self, network: Predict, noisy: Tensor, sigma: Tensor, pull: Pull | None = None) -> Tensor:
+        """Return the denoised images (B, C, H, W) of noisy ones and their noise levels (B,).
+
+        A pull moves them by its gradient times c_out^2, the variance that white images of this deviation have, given
+        noisy ones.
+        """
         c_skip, c_out, c_in, c_noise = self.factors(sigma)
-        return _wide(c_skip) * noisy + _wide(c_out) * network(_wide(c_in) * noisy, c_noise)
+        clean = _wide(c_skip) * noisy + _wide(c_out) * network(_wide(c_in) * noisy, c_noise)
+        return clean if pull is None else clean + _wide(c_out**2) * pull(clean)
 
     def loss(self, network: Predict, images: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
         """Return the weighted squared error of each image, (B,): lambda(sigma) |D(x + sigma n; sigma) - x|^2.
@@ -89,10 +95,17 @@ class StraightLine:
 
     deviation: float = 0.5
 
-    def velocity(self, network: Predict, between: Tensor, t: Tensor) -> Tensor:
-        """Return the velocity (B, C, H, W) at points of the lines, at times (B,) between 0 (image) and 1 (noise)."""
+    def velocity(self, network: Predict, between: Tensor, t: Tensor, pull: Pull | None = None) -> Tensor:
+        """Return the velocity (B, C, H, W) at points of the lines, at times (B,) between 0 (image) and 1 (noise).
+
+        A pull moves the denoised image, x_t - t v, as it does `Preconditioning.denoise`'s.
+        """
         scale = (((1 - t) * self.deviation) ** 2 + t**2).rsqrt()
-        return network(_wide(scale) * between, torch.logit(t, eps=1e-4) / 4)
+        velocity = network(_wide(scale) * between, torch.logit(t, eps=1e-4) / 4)
+        if pull is None:
+            return velocity
+        left_open = (t * self.deviation * scale) ** 2
+        return velocity - _wide(left_open / t) * pull(between - _wide(t) * velocity)
 
     def loss(self, network: Predict, images: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """Return the squared error of each image's velocity, (B,)."""
@@ -136,6 +149,30 @@ def guided(network: nn.Module, labels: Tensor, weight: float) -> Predict:
         return torch.lerp(untold, told, weight)
 
     return predict
+
+
+def toward_doubt(classifier: nn.Module, weight: float) -> Pull:
+    """Return the gradient of a classifier's entropy, times a weight: toward images that it finds hard.
+
+    Added to the score of noisy images, it draws from the model's law times exp(weight x entropy). Its gradient is taken
+    at the denoised image; what that moves by is the gradient times the variance of what is left open.
+
+    Args:
+        classifier: Maps images to logits (B, K), each image by itself.
+        weight: Below 0: toward images that it is sure of.
+
+    Reference: Hemmat et al. 2023 (arXiv 2310.00158), section 3 (criteria, entropy); Chung et al. 2023 (arXiv
+    2209.14687), eq. 16, for the gradient at the denoised image.
+    """
+
+    def pull(images: Tensor) -> Tensor:
+        with torch.enable_grad():
+            asked = images.detach().requires_grad_()
+            logs = classifier(asked).float().log_softmax(1)
+            (gradient,) = torch.autograd.grad(-(logs.exp() * logs).sum(), asked)
+        return weight * gradient
+
+    return pull
 
 
 def _wide(factors: Tensor) -> Tensor:

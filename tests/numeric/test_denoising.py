@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from augury.denoising import Preconditioning, StraightLine, guided, noise_levels, times
+from augury.denoising import Preconditioning, StraightLine, guided, noise_levels, times, toward_doubt
+from augury.generators import Diffusion, Flow
 from augury.seeds import noise
 from augury.solvers import cosine_stops, euler, heun, noise_stops
 
@@ -176,3 +177,43 @@ def test_no_guidance_asks_the_network_once():
     guided(network, labels, 1.0)(x, torch.zeros(3))
     guided(network, labels, 2.0)(x, torch.zeros(3))
     assert asked == [3, 6]
+
+
+# ---- feedback
+
+
+def white_velocity(noisy, level):
+    """Return the exact velocity for white Gaussian images of deviation 0.5, at points divided by their deviation."""
+    t = (4 * level).sigmoid().view(-1, 1, 1, 1)
+    return (t - (1 - t) * 0.25) / ((1 - t) ** 2 * 0.25 + t**2).sqrt() * noisy
+
+
+@pytest.mark.parametrize(
+    ("recipe", "exact"),
+    [
+        (Diffusion(drawing_steps=60), lambda noisy, level: torch.zeros_like(noisy)),
+        (Flow(drawing_steps=60), white_velocity),
+    ],
+)
+def test_a_constant_gradient_tilts_a_gaussian_as_its_law_says(recipe, exact):
+    # N(0, v) times exp(g x) is N(v g, v)
+    start = noise(range(500), 1, 4, 4)
+    gradient = torch.linspace(-2, 2, 16).view(1, 1, 4, 4)
+    plain, tilted = (recipe.solve(exact, start, pull) for pull in (None, lambda x: gradient.expand_as(x)))
+    assert torch.allclose(plain, 0.5 * start, atol=0.02)
+    assert torch.allclose(tilted, 0.5 * start + 0.25 * gradient, atol=0.02)
+
+
+def test_the_pull_is_the_gradient_of_the_entropy():
+    direction = torch.tensor([0.5, -1.0, 2.0, 0.3])
+
+    def classifier(images):
+        score = images.flatten(1) @ direction
+        return torch.stack([torch.zeros_like(score), score], dim=1)
+
+    images = points(6, 4).float().view(6, 1, 2, 2)
+    score = images.flatten(1) @ direction
+    slope = -score * score.sigmoid() * (-score).sigmoid()  # dH/ds = -s p (1 - p)
+    with torch.no_grad():
+        found = toward_doubt(classifier, 3.0)(images)
+    assert torch.allclose(found.flatten(1), 3 * slope[:, None] * direction, atol=1e-5)

@@ -1,12 +1,17 @@
 """`diffusion`, `flow` and `latent`: what they share, and what each adds."""
 
+import shutil
+
 import pytest
 import torch
 
+from augury.classifiers import SmallCNNClassifier
 from augury.errors import DataError, SettingsError
 from augury.generators import Diffusion, Flow, Latent, load_sampler
 from augury.generators.denoiser import model_digest, strata
 from augury.generators.latent import LatentLearner
+from augury.networks.published_codes import PublishedCodes
+from augury.seeds import guarded
 from augury.study.identity import digest
 from augury.training import Run, learn, to_float
 from toy import class_means, nearest_class, toy_images
@@ -96,6 +101,42 @@ def test_a_rare_class_is_shown_more_often_by_the_root_and_alike():
         for how in ("root", "balanced")
     }
     assert 250 < counts["root"] < 420 < 900 < counts["balanced"] < 1100
+
+
+@pytest.fixture(scope="module")
+def advised():
+    return Flow(steps=200, feedback=1.0, **SMALL).fit(TRAIN, Run(seed=0))
+
+
+def test_feedback_leads_toward_or_away_from_what_a_classifier_finds_hard(advised):
+    def doubts(feedback):
+        recipe = advised.recipe.replace(feedback=feedback)
+        sampler = recipe.sampler(advised.card, advised.network, "cpu", advised.film)
+        images = to_float(sampler.draw(40, seed=0).images)
+        logs = [network(images).log_softmax(1) for network in (advised.network.adviser, judge.network)]
+        return [float(-(each.exp() * each).sum(1).mean()) for each in logs]
+
+    judge = SmallCNNClassifier(steps=60, width=8).fit(TRAIN, None, Run(seed=3))  # another one than gives feedback
+    with torch.no_grad():
+        easy, plain, hard = (doubts(feedback) for feedback in (-40.0, 0.0, 40.0))
+    assert easy[0] < 0.9 * plain[0] < plain[0] < 0.9 * hard[0]
+    assert easy[1] < 0.95 * plain[1] < plain[1] < 0.97 * hard[1]
+
+
+def test_without_feedback_there_is_no_classifier_and_nothing_else_changes(flow, advised):
+    assert flow.network.adviser is None
+    assert list(advised.film.losses()) == ["denoising", "advice"]
+    assert len(advised.network.state_dict()) > len(flow.network.state_dict())
+    with pytest.raises(SettingsError, match="feedback"):
+        Flow(feedback=float("nan"))
+
+
+def test_a_model_with_a_classifier_hands_on_the_rest(advised, flow, model, tmp_path):
+    advised.save(tmp_path)
+    for init, feedback, origin in ((tmp_path, 0.0, advised), (tmp_path, 2.0, advised), (model, 2.0, flow)):
+        network = Flow(init=str(init), feedback=feedback, **SMALL).started(TRAIN)
+        assert torch.equal(network.first.weight, origin.network.first.weight)
+        assert (network.adviser is None) == (feedback == 0)
 
 
 # ---- starting from a model
@@ -209,3 +250,72 @@ def test_both_ways_lead_from_codes_to_images_of_their_class(way):
     pool = recipe.fit(train, Run(seed=1)).draw(10, seed=0)
     assert pool.shape == (1, 12, 16)
     assert (nearest_class(pool, class_means(train)) == pool.labels).float().mean() > 0.8
+
+
+# ---- a published autoencoder
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A small AutoencoderKL with random weights, as diffusers publishes them."""
+    diffusers = pytest.importorskip("diffusers")
+    folder = tmp_path_factory.mktemp("published")
+    ends = {"down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2}
+    with guarded(0):
+        diffusers.AutoencoderKL(block_out_channels=(8, 16), norm_num_groups=4, **ends).save_pretrained(folder)
+    return folder
+
+
+def of_published(folder, **settings):
+    weights = f"file:{folder / 'diffusion_pytorch_model.safetensors'}"
+    return Latent(steps=3, weights=weights, drawing_steps=2, **{**SMALL, **settings})
+
+
+def test_a_published_autoencoder_takes_the_place_of_ones_own(published, tmp_path):
+    train = toy_images(size=(9, 10))  # no multiple of two
+    recipe = of_published(shutil.copytree(published, tmp_path / "published"), snapshots=1, feedback=1.0)
+    sampler = recipe.fit(train, Run(seed=0))
+    assert recipe.total_steps(2) == 3
+    assert list(sampler.film.losses()) == ["denoising", "advice"]
+    assert not any(name.startswith("autoencoder.") for name in sampler.network.state_dict())
+    codes = sampler.network.encode(to_float(train.images))
+    assert codes.shape == (len(train), 4, 5, 5)
+    assert torch.allclose(codes.std((0, 2, 3)), torch.full((4,), 0.5), atol=5e-3)
+    drawn = sampler.draw(2, seed=0)
+    assert drawn.images.shape == (4, 1, 9, 10)
+    (tmp_path / "model").mkdir()
+    sampler.save(tmp_path / "model")
+    shutil.rmtree(tmp_path / "published")  # the folder of the model is enough
+    opened = load_sampler(tmp_path / "model")
+    assert torch.equal(opened.draw(2, seed=0).images, drawn.images)
+    assert opened.at(2).draw(1, seed=0).images.shape == (2, 1, 9, 10)
+
+
+def test_a_published_autoencoder_counts_by_its_content(published, tmp_path):
+    shutil.copytree(published, tmp_path / "copy")
+    assert (
+        digest(of_published(published)) == digest(of_published(tmp_path / "copy")) != digest(Latent(steps=3, **SMALL))
+    )
+
+
+def test_colour_is_coded_as_it_is_and_other_channels_are_refused(published):
+    codes = PublishedCodes(of_published(published).weights, (3, 8, 8))
+    images = torch.rand(2, 3, 8, 8) * 2 - 1
+    with torch.no_grad():
+        assert torch.equal(codes.encode(images)[0], codes.network.encode(images).latent_dist.mean)
+        assert codes.decode(codes.encode(images)[0]).shape == images.shape
+    with pytest.raises(DataError, match=r"takes images of 3 channels\. Got 4"):
+        PublishedCodes(of_published(published).weights, (4, 8, 8))
+
+
+def test_what_is_no_published_autoencoder_is_refused(published, tmp_path):
+    with pytest.raises(DataError, match="a file of weights was expected"):
+        of_published(tmp_path).fit(TRAIN, Run(seed=0))
+    other = tmp_path / "other.safetensors"
+    shutil.copyfile(published / "diffusion_pytorch_model.safetensors", other)
+    with pytest.raises(DataError, match=r"config\.json beside it was expected"):
+        Latent(weights=f"file:{other}", **SMALL).fit(TRAIN, Run(seed=0))
+    shutil.copytree(published, tmp_path / "broken")
+    (tmp_path / "broken" / "diffusion_pytorch_model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="of a diffusers AutoencoderKL were expected"):
+        of_published(tmp_path / "broken").fit(TRAIN, Run(seed=0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,16 +12,18 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from augury.denoising import Predict, guided
+from augury.denoising import Predict, Pull, guided, toward_doubt
 from augury.errors import DataError, SettingsError
 from augury.generators.base import CARD, Card
 from augury.generators.film import Film
 from augury.generators.neural import SAMPLING_BATCH, WEIGHTS, NetworkSampler, NeuralGenerator, evaluating
 from augury.images import ImageSet
 from augury.mixing import BySize
+from augury.networks.small_cnn import SmallCNN
 from augury.networks.unet import UNet
 from augury.networks.weights import FILE, weights_digest
 from augury.nonleaky import change, known_changes, told_numbers
@@ -37,7 +40,9 @@ from augury.training import (
 )
 
 SIZES = {"tiny": (32, 1), "small": (64, 1), "base": (96, 2)}  # width and blocks of the U-Net
-NO_MODEL, DENOISING = "none", "denoising"
+NO_MODEL, DENOISING, ADVICE = "none", "denoising", "advice"
+ADVISER_STEPS, ADVISER_RATE, ADVISER_WIDTH, ADVISER_NOISE = 400, 2e-3, 16, 0.5
+ADVISED = re.compile(r"(^|\.)adviser\.")  # weights of the classifier, which a model to start from does not hand on
 LEVELS = 8  # noise levels per image that a loss on held-out images is measured at
 
 
@@ -67,6 +72,12 @@ class Denoiser(NeuralGenerator):
     guidances: tuple[Annotated[float, Field(ge=0, le=20)], ...] = Field(
         default=(), description="in a study: weights of which the inner part chooses, by what a classifier learns"
     )
+    feedback: float = Field(
+        default=0.0,
+        ge=-1000,
+        le=1000,
+        description="pull toward images that a classifier trained along finds hard; below 0: easy",
+    )
     init: str = Field(
         default=NO_MODEL, description="folder of a model of this kind, fitted on a related set, to start from; or none"
     )
@@ -74,6 +85,11 @@ class Denoiser(NeuralGenerator):
     def identity(self) -> dict[str, Any]:
         """Return what decides the result: a model to start from counts by its content, not by its place."""
         return {**self.settings(), "init": model_digest(self.init)}
+
+    @property
+    def advised(self) -> int:
+        """Return the steps in which the classifier is trained, too."""
+        return min(self.steps, ADVISER_STEPS)
 
     def card(self, train: ImageSet, seed: int, parameters: int) -> Card:
         """Write the card: the images that the model it started from saw are seen, too."""
@@ -84,7 +100,12 @@ class Denoiser(NeuralGenerator):
 
     def network(self, shape: tuple[int, int, int], classes: int) -> nn.Module:
         """Build the U-Net."""
+        return self.unet(shape, classes)
+
+    def unet(self, shape: tuple[int, int, int], classes: int) -> UNet:
+        """Build the U-Net for images or codes of a shape, with a classifier of them where that gives feedback."""
         width, blocks = SIZES[self.size]
+        C, H, W = shape
         return UNet(
             shape,
             classes,
@@ -93,6 +114,7 @@ class Denoiser(NeuralGenerator):
             patch=patch_of(shape),
             told=told_numbers(self.augment),
             dropout=self.dropout,
+            adviser=SmallCNN(C, (H, W), classes, ADVISER_WIDTH, 0.0) if self.feedback else None,
         )
 
     def source(self, train: ImageSet, run: Run) -> Source:
@@ -128,8 +150,8 @@ class Denoiser(NeuralGenerator):
         """
 
     @abstractmethod
-    def solve(self, predict: Predict, noise: Tensor) -> Tensor:
-        """Return the images (B, C, H, W) that standard normal noise leads to."""
+    def solve(self, predict: Predict, noise: Tensor, pull: Pull | None = None) -> Tensor:
+        """Return the images (B, C, H, W) that standard normal noise leads to; a pull moves them on the way."""
 
 
 class DenoiserLearner:
@@ -141,6 +163,9 @@ class DenoiserLearner:
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.rate, fused=True)
         self.average = Average(self.network, recipe.average) if recipe.average else None
+        self.adviser = adviser_of(self.network)
+        if self.adviser is not None:
+            self.advising = torch.optim.AdamW(self.adviser.parameters(), lr=ADVISER_RATE, weight_decay=0.01)
 
     @property
     def kept(self) -> nn.Module:
@@ -152,12 +177,27 @@ class DenoiserLearner:
         batch = draw(self.recipe.batch)
         changed, told = change(batch.images, self.recipe.augment, self.recipe.augment_chance)
         images = self.shown(changed)
+        said = self._advise(step, images, batch.labels)
         labels = torch.where(self.chances(len(images)) < self.recipe.untold, self.no_class, batch.labels)
         predict = partial(self.predict, labels=labels, told=told)
         noise, normal = torch.randn(images.shape).to(self.device), self.levels(len(images))
         loss = self.recipe.losses(predict, images, noise, normal).mean()
         self.move(step, self.recipe.steps, loss)
-        return {DENOISING: loss.detach()}
+        return {DENOISING: loss.detach(), **said}
+
+    def _advise(self, step: int, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Train the classifier, in the beginning; it sees noise, so that its gradient is not one of chance patterns."""
+        if self.adviser is None or step >= self.recipe.advised:
+            return {}
+        strength = ADVISER_NOISE * torch.rand(len(images), 1, 1, 1).to(images)
+        noisy = images + strength * torch.randn(images.shape).to(images)
+        for group in self.advising.param_groups:
+            group["lr"] = ADVISER_RATE * warm_up_then_cosine(step, self.recipe.advised)
+        loss = F.cross_entropy(self.adviser(noisy.contiguous(memory_format=torch.channels_last)), labels)
+        self.advising.zero_grad(set_to_none=True)
+        loss.backward()
+        self.advising.step()
+        return {ADVICE: loss.detach()}
 
     def shown(self, images: Tensor) -> Tensor:
         """Return what the network works on: the images themselves."""
@@ -198,7 +238,9 @@ class DenoiserLearner:
             part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, Any]:
-        parts = {"network": self.network, "optimiser": self.optimiser}
+        parts: dict[str, Any] = {"network": self.network, "optimiser": self.optimiser}
+        if self.adviser is not None:
+            parts["advising"] = self.advising
         return parts if self.average is None else parts | {"average": self.average.network}
 
 
@@ -235,7 +277,14 @@ class DenoiserSampler(NetworkSampler):
 
     def images(self, codes: Tensor, labels: Tensor) -> Tensor:
         """Lead noise (B, C, H, W) to images in -1..1."""
-        return self.recipe.solve(self.prediction(guided(self.network, labels, self.recipe.guidance)), codes)
+        predict = self.prediction(guided(self.network, labels, self.recipe.guidance))
+        return self.recipe.solve(predict, codes, self.pull)
+
+    @property
+    def pull(self) -> Pull | None:
+        """Return what moves the images while they are drawn; None without feedback."""
+        adviser = adviser_of(self.network)
+        return toward_doubt(adviser, self.recipe.feedback) if adviser is not None and self.recipe.feedback else None
 
     def prediction(self, network: Predict) -> Predict:
         """Return a network's prediction as it is computed here: in the precision and layout that are fast."""
@@ -284,7 +333,14 @@ def start_from(network: nn.Module, model: Path, recipe: Denoiser, train: ImageSe
     weights, untold = theirs.state_dict(), len(card.classes)
     rows = [card.classes.index(name) if name in card.classes else untold for name in train.classes]
     told = next(name for name in weights if name.endswith("conditions.classes.weight"))
-    network.load_state_dict({**weights, told: weights[told][[*rows, untold]]})
+    taken = {name: value for name, value in weights.items() if not ADVISED.search(name)}
+    network.load_state_dict({**network.state_dict(), **taken, told: weights[told][[*rows, untold]]})
+
+
+def adviser_of(network: nn.Module) -> nn.Module | None:
+    """Return the classifier that a network keeps for feedback, if it does."""
+    found: nn.Module | None = next((unet.adviser for unet in network.modules() if isinstance(unet, UNet)), None)
+    return found
 
 
 def strata(n: int) -> Tensor:

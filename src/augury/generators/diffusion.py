@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from augury.denoising import Preconditioning, Predict, noise_levels
+from augury.denoising import Preconditioning, Predict, Pull, noise_levels
 from augury.generators.denoiser import Denoiser
 from augury.solvers import heun, noise_stops
 
@@ -42,12 +42,12 @@ class Diffusion(Denoiser):
         levels = noise_levels(normal, self.noise_mean, self.noise_deviation)
         return Preconditioning(DEVIATION).loss(predict, images, noise, levels)
 
-    def solve(self, predict: Predict, noise: Tensor) -> Tensor:
+    def solve(self, predict: Predict, noise: Tensor, pull: Pull | None = None) -> Tensor:
         """Return the images that noise leads to, by Heun's method."""
         denoiser, stops = Preconditioning(DEVIATION), noise_stops(self.drawing_steps)
 
         def field(x: Tensor, sigma: float) -> Tensor:
             levels = torch.full((len(x),), sigma, device=x.device)
-            return (x - denoiser.denoise(predict, x, levels)) / sigma  # Karras et al. 2022, eq. 3 in D
+            return (x - denoiser.denoise(predict, x, levels, pull)) / sigma  # Karras et al. 2022, eq. 3 in D
 
         return heun(field, noise * float(stops[0]), stops)

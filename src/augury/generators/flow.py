@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from augury.denoising import Predict, StraightLine, guided, times
+from augury.denoising import Predict, Pull, StraightLine, guided, times
 from augury.generators.denoiser import Denoiser, DenoiserLearner
 from augury.generators.neural import SAMPLING_BATCH
 from augury.images import ImageSet
@@ -69,12 +69,12 @@ class Flow(Denoiser):
         """Return the squared error of each image's direction."""
         return StraightLine().loss(predict, images, noise, times(normal, self.time_location, self.time_scale))
 
-    def solve(self, predict: Predict, noise: Tensor) -> Tensor:
+    def solve(self, predict: Predict, noise: Tensor, pull: Pull | None = None) -> Tensor:
         """Return the images that noise leads to."""
-        return follow(predict, noise, self.drawing_steps, self.solver)
+        return follow(predict, noise, self.drawing_steps, self.solver, pull)
 
 
-def follow(predict: Predict, noise: Tensor, steps: int, solver: str) -> Tensor:
+def follow(predict: Predict, noise: Tensor, steps: int, solver: str, pull: Pull | None = None) -> Tensor:
     """Follow the directions that a network gives from noise to images.
 
     Args:
@@ -82,11 +82,12 @@ def follow(predict: Predict, noise: Tensor, steps: int, solver: str) -> Tensor:
         noise: Standard normal (B, C, H, W).
         steps: Number of steps.
         solver: `euler` or `heun`.
+        pull: Moves the denoised images on the way.
     """
     line = StraightLine()
 
     def field(x: Tensor, t: float) -> Tensor:
-        return line.velocity(predict, x, torch.full((len(x),), t, device=x.device))
+        return line.velocity(predict, x, torch.full((len(x),), t, device=x.device), pull)
 
     return (heun if solver == "heun" else euler)(field, noise, cosine_stops(steps))
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from augury.networks.published_codes import PublishedCodes
 from augury.networks.resgan import DoublingConv
 from augury.networks.unet import UNet, groups
 
@@ -94,7 +95,7 @@ class LatentNetwork(nn.Module):
         unet: Works on the codes.
     """
 
-    def __init__(self, autoencoder: CodeImages, unet: UNet) -> None:
+    def __init__(self, autoencoder: CodeImages | PublishedCodes, unet: UNet) -> None:
         super().__init__()
         self.autoencoder, self.unet = autoencoder, unet
         self.shape, self.classes = unet.shape, unet.classes

@@ -32,6 +32,7 @@ class UNet(nn.Module):
         patch: Side of the squares of pixels that become channels.
         told: Numbers that describe a change of the image; 0 for none.
         dropout: Share of activations that are dropped in training.
+        adviser: A classifier of the same images, kept with the weights; it takes no part in the prediction.
 
     Reference: Ho et al. 2020 (arXiv 2006.11239), appendix B; Dhariwal, Nichol 2021 (arXiv 2105.05233), section 3;
     Karras et al. 2022 (arXiv 2206.00364), appendix F.1 for what is told; Hoogeboom et al. 2023 (arXiv 2301.11093),
@@ -53,9 +54,10 @@ class UNet(nn.Module):
         patch: int = 1,
         told: int = 0,
         dropout: float = 0.0,
+        adviser: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.shape, self.classes, self.patch = shape, classes, patch
+        self.shape, self.classes, self.patch, self.adviser = shape, classes, patch, adviser
         widths = [width * (1 + level) for level in range(levels(shape, patch))]
         self.multiple = patch * 2 ** (len(widths) - 1)
         self.conditions = Conditions(width, classes, told)

@@ -122,7 +122,7 @@ def _by_distance(drawn: Mapping[int, ImageSet], val: ImageSet, judge: Predictor)
 
 
 def by_loss(losses: dict[int, float], drawn: Mapping[int, ImageSet], train: ImageSet, val: ImageSet) -> Choice:
-    """Choose the network of least loss where copies are no more than chance would have; where all copy, what does least.
+    """Choose the least loss where copies are no more than chance would have; where all copy, what does least.
 
     Args:
         losses: Of each network on held-out images, by steps of its training.
