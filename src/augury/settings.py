@@ -113,7 +113,7 @@ def only_known(names: Sequence[str], known: Sequence[str], owner: str) -> None:
     """
     for name in names:
         if name not in known:
-            raise SettingsError(f"{owner} has no family {name!r}{nearest(name, list(known))}")
+            raise SettingsError(f"{owner} has no {name!r}{nearest(name, list(known))}")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -69,7 +69,7 @@ def test_all_families_have_the_names_by_which_a_study_calls_them_safe():
 
 @pytest.mark.parametrize(("name", "hint"), [("color", "did you mean 'colour'"), ("rotate", "Expected one of: colour")])
 def test_an_unknown_family_is_refused(name, hint):
-    with pytest.raises(SettingsError, match=f"no family '{name}'.*{hint}"):
+    with pytest.raises(SettingsError, match=f"has no '{name}'.*{hint}"):
         diff_augment(pattern(), ("shift", name))
 
 

@@ -92,6 +92,6 @@ def test_each_change_is_drawn_from_the_current_seed_alone():
 
 def test_families_come_in_one_order_and_unknown_ones_are_refused():
     assert known_changes(("shift", "flip")) == ("flip", "shift")
-    with pytest.raises(SettingsError, match="has no family 'rotat': did you mean 'rotate'"):
+    with pytest.raises(SettingsError, match="has no 'rotat': did you mean 'rotate'"):
         known_changes(("rotat",))
     assert math.isclose(told_numbers(FAMILIES), 9)

@@ -576,3 +576,86 @@ def test_a_discriminator_is_shown_safe_changes_only():
         toy().replace(generators=(*toy().generators, enlarged))
     data = toy().data.replace(safe=("shift", "flip"))
     assert toy().replace(data=data, generators=(*toy().generators, named)).generators[-1] == named
+
+
+# ---- files that extend another one
+
+LONG = (
+    HEAD
+    + """
+[[arms]]
+name = "real"
+
+[[arms]]
+name = "cvae"
+generator = "cvae"
+amounts = ["balance"]
+"""
+)
+
+
+@pytest.fixture
+def extend(tmp_path):
+    """Write a study file and one in a folder beside it that extends it; return what the second holds."""
+    (tmp_path / "other").mkdir()
+
+    def load(text, base=LONG):
+        (tmp_path / "long.toml").write_text(base, encoding="utf-8")
+        path = tmp_path / "other" / "short.toml"
+        path.write_text(text, encoding="utf-8")
+        return load_study(path)
+
+    return load
+
+
+def test_a_file_that_extends_another_says_only_what_differs(extend):
+    study = extend(
+        'extends = "../long.toml"\ntitle = "Short"\n[split]\nfolds = 2\n[generators.cvae]\nsteps = 7\n'
+        '[[arms]]\nname = "twice"\ngenerator = "cvae"\namounts = ["ratio 2"]\n'
+    )
+    whole = extend('extends = "../long.toml"')
+    assert study.title == "Short"
+    assert study.split == whole.split.replace(folds=2)
+    assert [arm.name for arm in study.arms] == ["real", "cvae", "twice"]
+    assert study.generators[1].recipe == whole.generators[1].recipe.replace(steps=7)
+    assert (study.data, study.classifiers) == (whole.data, whole.classifiers)
+    assert extend('extends = "../long.toml"', dump_study(study)) == study
+
+
+def test_what_a_file_leaves_out_is_not_there(extend):
+    study = extend('extends = "../long.toml"\nleave_out = { arms = ["cvae"], generators = ["cvae"] }')
+    assert [arm.name for arm in study.arms] == ["real"]
+    assert [named.name for named in study.generators] == ["blend"]
+
+
+def test_paths_are_meant_from_the_file_that_says_them(extend, tmp_path):
+    base = LONG.replace("digits", "images")
+    assert extend('extends = "../long.toml"', base).data.source == str(tmp_path / "images")
+    study = extend('extends = "../long.toml"\n[data]\nsource = "images"', base)
+    assert study.data.source == str(tmp_path / "other" / "images")
+
+
+def test_files_may_extend_in_a_row(extend, tmp_path):
+    (tmp_path / "longer.toml").write_text(LONG.replace("[data]", 'title = "Longer"\n[data]', 1), encoding="utf-8")
+    assert extend('extends = "../long.toml"', 'extends = "longer.toml"\nrope = 0.02').title == "Longer"
+    assert extend('extends = "../long.toml"', 'extends = "longer.toml"\nrope = 0.02').rope == 0.02
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('extends = "../nothing.toml"', r"a study file was expected at .*nothing\.toml"),
+        ('extends = "short.toml"', r"short\.toml extends short\.toml, which leads back to it"),
+        ("extends = 3", r"short\.toml: extends is the name of a study file\. Got 3"),
+        ('leave_out = { arms = ["cvae"] }\n' + LONG, r"short\.toml: leave_out .*: add extends"),
+        ('extends = "../long.toml"\n[generators.cva]\nsteps = 7', r"has no 'cva': did you mean 'cvae'\?"),
+        ('extends = "../long.toml"\nleave_out = { arms = ["cva"] }', r"has no 'cva': did you mean 'cvae'\?"),
+        ('extends = "../long.toml"\nleave_out = { arm = ["cvae"] }', r"leave_out has no 'arm': did you mean 'arms'\?"),
+        ('extends = "../long.toml"\nleave_out = ["cvae"]', r"leave_out is a table of lists"),
+        ('extends = "../long.toml"\ngenerators = 3', r"\[\[generators\]\] is a list of tables, and .* changes one"),
+        ('extends = "../long.toml"\n[generators.cvae]\nstep = 7', r"\[\[generators\]\] 2: cvae has no setting 'step'"),
+    ],
+)
+def test_a_file_that_cannot_extend_says_why(extend, text, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        extend(text)

@@ -12,6 +12,7 @@ from typing import Any
 from augury.errors import AuguryError, DataError
 from augury.settings import read_toml
 from augury.study.engine import reachable
+from augury.study.extending import EXTENDS
 from augury.study.layout import lay_out
 from augury.study.steps import Step
 from augury.study.store import FolderStore
@@ -80,7 +81,7 @@ def needed_by(folder: Path, root: Path, *, allow_plugins: bool = False) -> Neede
     for path in _toml_files(folder, root):
         try:
             # a study that lost a table is one that cannot be read; only what has none of them is no study
-            if not read_toml(path).keys() & set(TABLES):
+            if not read_toml(path).keys() & {*TABLES, EXTENDS}:
                 others.append(path)
                 continue
             laid = lay_out(load_study(path, allow_plugins=allow_plugins), Untouched(root))

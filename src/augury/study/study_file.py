@@ -15,15 +15,14 @@ from augury.classifiers import CLASSIFIERS, Classifier, classifier_from
 from augury.errors import SettingsError
 from augury.filters import filter_from
 from augury.generators import GENERATORS, Generator
-from augury.generators.denoiser import NO_MODEL
 from augury.losses import Loss
 from augury.mixing import Synthetic
 from augury.networks.backbones import is_backbone
 from augury.policies import policy_from
-from augury.readers import is_place
 from augury.selections import selection_from
-from augury.settings import Recipe, lists, nearest, read_toml, to_toml, tuples
+from augury.settings import Recipe, lists, nearest, to_toml, tuples
 from augury.splits import SplitPlan
+from augury.study.extending import read_study
 from augury.study.study import Arm, Audit, DataSettings, NamedClassifier, NamedGenerator, Study, Tuning
 
 Made = TypeVar("Made")
@@ -35,45 +34,13 @@ def load_study(path: str | Path, *, allow_plugins: bool = False) -> Study:
     """Read a study file.
 
     Args:
-        path: The file; a relative `[data] source` is meant from its folder.
+        path: The file; it may extend another one (`extends`), and a relative path is meant from its folder.
         allow_plugins: Let `kind = "package.module:Name"` import code from outside.
 
     Raises:
         SettingsError: If the file is missing, or a setting is unknown, wrong or missing. The message says where.
     """
-    path = Path(path)
-    table = read_toml(path)
-    _paths_from(table, path.parent)
-    study = study_from(table, allow_plugins=allow_plugins)
-    source = study.data.source
-    if not is_place(source) or Path(source).is_absolute():
-        return study
-    return study.replace(data=study.data.replace(source=str((path.parent / source).resolve())))
-
-
-def _paths_from(table: dict[str, Any], folder: Path) -> None:
-    """Make paths of weights, images, models and lists absolute: they are meant from the study file's folder."""
-    for row in _rows(table.get("generators")):
-        if isinstance(row, dict) and isinstance(row.get("source"), str) and is_place(row["source"]):
-            row["source"] = str((folder / row["source"]).absolute())
-        if isinstance(row, dict) and isinstance(row.get("init"), str) and row["init"] != NO_MODEL:
-            row["init"] = str((folder / row["init"]).absolute())
-    for row in _rows(table.get("arms")):
-        select = row.get("select") if isinstance(row, dict) else None
-        if isinstance(select, dict) and isinstance(select.get("picks"), str):
-            select["picks"] = str((folder / select["picks"]).absolute())
-    lists_of_rows = [_rows(table.get(name)) for name in ("generators", "classifiers", "arms")]
-    rows = [row for each in lists_of_rows for row in each if isinstance(row, dict)]
-    rows += [row["classifier"] for row in rows if isinstance(row.get("classifier"), dict)]
-    rows += [row for row in [table.get("audit")] if isinstance(row, dict)]
-    for row in rows:
-        weights = row.get("weights")
-        if isinstance(weights, str) and weights.startswith("file:"):
-            row["weights"] = f"file:{(folder / weights.removeprefix('file:')).absolute()}"
-
-
-def _rows(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return study_from(read_study(Path(path)), allow_plugins=allow_plugins)
 
 
 def study_from(table: dict[str, Any], *, allow_plugins: bool = False) -> Study:
