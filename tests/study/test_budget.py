@@ -17,7 +17,7 @@ from augury.splits import SplitPlan
 from augury.study.classifier_steps import EXPOSURE, FitClassifier
 from augury.study.estimate import estimate
 from augury.study.store import MemoryStore
-from augury.study.study import MORE_STEPS, NamedClassifier, Tuning
+from augury.study.study import BEST_TEST_EPOCH, MORE_STEPS, NamedClassifier, Tuning
 from augury.study.table import results_csv, scores_csv
 from augury.verdict import Kind
 from law import BALANCED, Oracle, arm, draw_images, toy_study, write
@@ -220,8 +220,8 @@ def test_the_choice_may_be_real_images_only_and_then_nothing_differs(source):
     )
 
 
-def published(source, **changes):
-    recipe = CovidCNNClassifier(batch=8, published=True)
+def published(source, best="loss", **changes):
+    recipe = CovidCNNClassifier(batch=8, published=True, best=best)
     named = (NamedClassifier(name="as published", recipe=recipe),)
     return plan_of(source, [arm("oracle", 1)], classifiers=named, **changes)
 
@@ -244,6 +244,32 @@ def test_training_as_published_runs_and_ends_withheld(source, monkeypatch):
     assert steps["oracle · ratio 1"] == pytest.approx(2 * steps["real"])
     (gate,) = (gate for gate in outcome.gates if gate.name == "one budget for every arm")
     assert gate.passed is None
+
+
+def test_the_best_epoch_on_the_test_part_is_a_flaw_that_looks_at_it(source, monkeypatch):
+    monkeypatch.setattr(CovidCNNClassifier, "paper", Published(epochs=12))
+    honest, flawed = (
+        study.run(published(source, flaws=flaws, best="accuracy"))
+        for flaws in ((MORE_STEPS,), (MORE_STEPS, BEST_TEST_EPOCH))
+    )
+    assert flawed.outcome.failures == ()
+    assert flawed.outcome.verdict.kind is Kind.WITHHELD
+    assert "the epoch that is kept was chosen on the test part (declared)" in " ".join(flawed.outcome.verdict.details)
+    watched = [{cell.fit.watched for cell in each.laid.cells} for each in (honest, flawed)]
+    assert watched == [{"val"}, {"test"}]
+    scores = [
+        {(item.cell.arm.name, item.cell.split.fold): item.scores["accuracy"] for item in each.scored}
+        for each in (honest, flawed)
+    ]
+    assert all(scores[1][place] >= scores[0][place] for place in scores[0])  # no other epoch has a better one
+    assert sum(scores[1].values()) > sum(scores[0].values())
+
+
+def test_a_flaw_that_lifts_nothing_is_refused(source):
+    with pytest.raises(
+        SettingsError, match=r"'best_test_epoch' lifts nothing here: no classifier is trained by epochs"
+    ):
+        plan_of(source, [arm("oracle", 1)], flaws=(BEST_TEST_EPOCH,))
 
 
 def test_how_long_a_training_as_published_takes_can_be_told(source):

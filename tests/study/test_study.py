@@ -17,7 +17,7 @@ from augury.study.engine import StoreWork
 from augury.study.grid import twin_name
 from augury.study.steps import DrawImages, FitGenerator, MakeSplit, ReadImages
 from augury.study.store import FolderStore, MemoryStore
-from augury.study.study import NamedClassifier
+from augury.study.study import PICKED, NamedClassifier
 from augury.study.table import COUNT_COLUMNS, FIRST_COLUMNS, results_csv
 from augury.verdict import Kind
 from law import (
@@ -101,6 +101,23 @@ def test_a_declared_flaw_changes_the_keys_of_what_it_touches(source, flaw):
     touched = {GENERATOR_SEES_TEST: FitGenerator, "groups_ignored": MakeSplit, "given_split_as_is": MakeSplit}[flaw]
     keys = [{step.key for step in steps if isinstance(step, touched | Predict)} for steps in (one, other)]
     assert not keys[0] & keys[1]
+
+
+def test_an_arm_picked_on_the_test_part_is_the_best_there_in_every_split(source):
+    arms = [arm("oracle", 1), arm("oracle", 4, name="oracle, more"), arm("noise", 1)]
+    honest, picked = (
+        study.run(toy_study(source, [Oracle(), Noise()], arms, split=TINY, flaws=flaws)) for flaws in ((), (PICKED,))
+    )
+    blocks = [finished.block("discriminant") for finished in (honest, picked)]
+    generated = [row.name for row in blocks[1].rivals if row.uses_generated]
+    scores = {name: blocks[1].scores(name) for name in generated}
+    assert blocks[1].of_choice(blocks[1].using) == {
+        unit: max(scores[name][unit] for name in generated) for unit in blocks[1].using
+    }
+    assert blocks[1].using != blocks[0].using
+    assert blocks[1].without == blocks[0].without
+    assert picked.outcome.verdict.kind is Kind.WITHHELD
+    assert "chosen on the test part (declared)" in " ".join(picked.outcome.verdict.details)
 
 
 # ---- what is made, and what is not made again

@@ -11,7 +11,7 @@ from augury.augment import Augment
 from augury.classifiers import CovidCNNClassifier, LesionCNNClassifier, SmallCNNClassifier
 from augury.classifiers.learner import NeuralLearner, PublishedLearner
 from augury.classifiers.neural import Published
-from augury.errors import DataError
+from augury.errors import DataError, SettingsError
 from augury.losses import Loss
 from augury.mixing import Mixture, Synthetic, mix
 from augury.mixup import cutmix, mixup
@@ -212,6 +212,19 @@ def test_the_epoch_with_the_least_validation_loss_is_kept(rate):
     assert 0 < losses.index(min(losses)) < 5
 
 
+def test_the_epoch_with_the_best_accuracy_is_kept_where_that_is_asked_for():
+    recipe, val = published(Short, rate=3e-3), noisy(VAL)
+    epochs = every_epoch(recipe, TRAIN, val, seed=0)
+    accuracies = [float((predicted.argmax(1) == val.labels.numpy()).mean()) for predicted, _, _ in epochs]
+    losses = [loss for _, loss, _ in epochs]
+    best = accuracies.index(max(accuracies))  # the first of equal ones
+    kept = recipe.replace(best="accuracy").fit(TRAIN, val, Run(seed=0))
+    assert abs(kept.predict(val) - epochs[best][0]).max() < 1e-3
+    assert best != losses.index(min(losses))
+    with pytest.raises(SettingsError, match=r"best = 'accuracy' chooses among epochs: it needs published = true"):
+        LesionCNNClassifier(best="accuracy")
+
+
 def test_it_stops_once_the_training_images_are_learned():
     recipe = published(Learned, rate=1e-4)
     exposure = recipe.fit(TRAIN, VAL, Run(seed=0)).trained.exposure
@@ -237,7 +250,7 @@ def test_stopped_and_continued_it_keeps_the_same_epoch(kind, tmp_path):
 
 @pytest.mark.parametrize("val", [None, VAL.take([])], ids=["none", "empty"])
 def test_without_validation_images_it_is_refused(val):
-    with pytest.raises(DataError, match="'published' keeps the best validation loss: it needs validation images"):
+    with pytest.raises(DataError, match="'published' keeps the best epoch on validation images"):
         published(Short).fit(TRAIN, val, Run(seed=0))
 
 

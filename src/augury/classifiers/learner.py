@@ -122,7 +122,7 @@ def _optimiser(recipe: NeuralClassifier, parameters: list[nn.Parameter]) -> torc
 
 
 class PublishedLearner(NeuralLearner):
-    """Trains by epochs, keeps the checkpoint of the best validation loss, and stops when the paper says so.
+    """Trains by epochs, keeps the best checkpoint on validation images, and stops when the paper says so.
 
     Args:
         paper: What the paper printed.
@@ -149,10 +149,11 @@ class PublishedLearner(NeuralLearner):
         """Look at the validation images at the end of an epoch, and keep the network if it is the best so far."""
         if (step + 1) % self.per_epoch:
             return
-        loss, _ = self._score(self.val)
-        self.worse = 0 if loss < self.best else self.worse + 1
-        if loss < self.best:
-            self.best = loss
+        loss, accuracy = self._score(self.val)
+        error = loss if self.recipe.best == "loss" else -accuracy
+        self.worse = 0 if error < self.best else self.worse + 1
+        if error < self.best:
+            self.best = error
             self.average.network.load_state_dict(self.network.state_dict())
         weary = self.paper.patience and self.worse >= self.paper.patience
         learned = self.paper.train_accuracy < 1 and self._score(self.train)[1] > self.paper.train_accuracy

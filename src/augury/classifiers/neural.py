@@ -26,12 +26,12 @@ from augury.training import Run, learn, load_weights
 
 @dataclass(frozen=True)
 class Published:
-    """How a paper says that its classifier was trained; what is kept is the checkpoint of the best validation loss.
+    """How a paper says that its classifier was trained; what is kept is the best checkpoint on validation images.
 
     Attributes:
         epochs: Epochs at most.
         train_accuracy: Accuracy on the training images at which it stops; 1 never stops.
-        patience: Epochs without a better validation loss after which it stops; 0 never stops.
+        patience: Epochs without a better one after which it stops; 0 never stops.
     """
 
     epochs: int
@@ -65,6 +65,9 @@ class NeuralClassifier(Classifier):
     synthetic: Synthetic = Field(default=Synthetic(), description="how synthetic images are used")
     compile: bool = Field(default=False, description="compile the network before training (torch.compile)")
     published: bool = Field(default=False, description="train as the paper did, by epochs; no verdict")
+    best: Literal["loss", "accuracy"] = Field(
+        default="loss", description="under published: the epoch that is kept has the least loss, or the best accuracy"
+    )
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:
@@ -73,6 +76,8 @@ class NeuralClassifier(Classifier):
             raise ValueError(f"class shares of 'sampling' must be 0 or more and add up to 1. Got {self.sampling}.")
         if self.published and self.paper is None:
             raise ValueError("'published' is for kinds that come from a paper. Set 'steps' instead.")
+        if self.best != "loss" and not self.published:
+            raise ValueError(f"best = {self.best!r} chooses among epochs: it needs published = true.")
         return self
 
     @abstractmethod
@@ -129,7 +134,7 @@ class NeuralClassifier(Classifier):
         if not self.published or self.paper is None:
             return NeuralLearner(self, network, objective, **how)
         if val is None or not len(val):
-            raise DataError("'published' keeps the best validation loss: it needs validation images. Got none.")
+            raise DataError("'published' keeps the best epoch on validation images. Got none.")
         return PublishedLearner(self, network, objective, paper=self.paper, train=train, val=val, **how)
 
     def opened(self, record: dict[str, Any], weights: Path, device: str) -> NeuralPredictor:

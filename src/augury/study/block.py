@@ -16,7 +16,7 @@ from augury.statistics import Bootstrap, Interval, nadeau_bengio, one_standard_e
 from augury.study.grid import ArmPlan, Cell, arm_plans
 from augury.study.layout import Laid
 from augury.study.steps import Part
-from augury.study.study import REAL, Study
+from augury.study.study import PICKED, REAL, Study
 from augury.study.table import ScoredCell
 
 Unit = tuple[int, int]
@@ -114,8 +114,16 @@ class Block:
 
     @cached_property
     def using(self) -> dict[Unit, str]:
-        """Return the chosen arm with generated images of each split."""
-        return self.choose([arm for arm in self.rivals if arm.uses_generated])
+        """Return the chosen arm with generated images of each split; under a declared flaw the test part chooses."""
+        arms = [arm for arm in self.rivals if arm.uses_generated]
+        return self._best_on_test(arms) if PICKED in self.study.flaws else self.choose(arms)
+
+    def _best_on_test(self, arms: Sequence[ArmPlan]) -> dict[Unit, str]:
+        sign = 1 if METRICS[self.metric].higher_is_better else -1
+        scores = {arm.name: self.scores(arm.name) for arm in arms if arm.name in self.by_arm}
+        return {
+            unit: max(scores, key=lambda name: sign * scores[name][unit]) for unit in self.complete_units() if scores
+        }
 
     @cached_property
     def without(self) -> dict[Unit, str]:

@@ -58,7 +58,7 @@ class FitClassifier(Step):
 
     A pool of which filters or a person have left fewer than that gives what it has. `tuned` has found some settings of
     the classifier; `features` are those of the real images, then of each chunk of the pool, if it is a head on a frozen
-    backbone.
+    backbone. `watched` is the part that a training by epochs looks at: another than the inner part is a declared flaw.
     """
 
     split: MakeSplit
@@ -68,6 +68,7 @@ class FitClassifier(Step):
     counts: tuple[int, ...] = ()
     features: tuple[Features, ...] = ()
     tuned: Tune | None = None
+    watched: Part = "val"
 
     @property
     def title(self) -> str:
@@ -85,7 +86,7 @@ class FitClassifier(Step):
         pool = join_chunks([images_of(work.get(source)) for source in self.pool]) if self.pool else None
         there = pool.counts() if pool else ()
         mixed = mix(train, pool, [min(pair) for pair in zip(self.counts, there, strict=False)])
-        val = part_of(work, self.split, "val")
+        val = part_of(work, self.split, self.watched)
         known = FeatureBank.joined([work.get(step) for step in self.features]) if self.features else None
         run = dataclasses.replace(self._run(self.seed, work), features=known)
         return self._tuned(work).fit(mixed, val, run)

@@ -15,7 +15,7 @@ from augury.statistics import Bootstrap, copycat_gate
 from augury.study.block import ROW_DRAWS, Block, Unit, share_of
 from augury.study.grid import ArmPlan, Cell, twin_name
 from augury.study.outcome import Contrast, Gate
-from augury.study.study import IMBALANCED, MORE_STEPS, REAL
+from augury.study.study import BEST_TEST_EPOCH, IMBALANCED, MORE_STEPS, PICKED, REAL
 from augury.study.table import ScoredCell
 from augury.verdict import PLAIN, RIVAL, Evidence, decide
 
@@ -27,6 +27,8 @@ FLAW_REASONS = {
     "groups_ignored": "images of one group may stand on both sides of a split (declared)",
     "given_split_as_is": "known duplicates across the given parts were left in (declared)",
     MORE_STEPS: "training was as published: more images got more steps, and the best epoch counts (declared)",
+    BEST_TEST_EPOCH: "the epoch that is kept was chosen on the test part (declared)",
+    PICKED: "the arm with generated images was chosen on the test part (declared)",
     "no_rebalancing_control": "no arm rebalances the classes without new images (declared)",
 }
 

@@ -19,7 +19,7 @@ from augury.splits import Split
 from augury.study.classifier_steps import Features, FitClassifier, Predict, Tune
 from augury.study.curation_steps import Curate, FitJudge, LookAtReal, Select
 from augury.study.steps import CHUNK, DrawImages, FitGenerator, MakeSplit, Part, Pool, ReadImages
-from augury.study.study import REAL, NamedClassifier, NamedGenerator, Recalibrate, Study
+from augury.study.study import BEST_TEST_EPOCH, REAL, NamedClassifier, NamedGenerator, Recalibrate, Study
 from augury.study.watching import ChooseSnapshot, LookForCollapse
 
 LOOKED_AT = 100  # drawn images of a class, at most, whose diversity is compared with that of the real ones
@@ -169,6 +169,7 @@ class _Block:
             pool=pool,
             counts=counts if any(counts) else (),
             features=self._features(recipe, tuple(chunk for source in pool for chunk in source.chunks)),
+            watched="test" if BEST_TEST_EPOCH in self.study.flaws else "val",
         )
 
     def _features(self, recipe: Classifier, chunks: tuple[DrawImages, ...] = ()) -> tuple[Features, ...]:

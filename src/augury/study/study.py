@@ -26,13 +26,15 @@ NO_NETWORK = "none"
 LARGEST_GRID = 10_000  # combinations: all are listed before some are drawn
 Recalibrate = Literal["none", "temperature", "prior", "both", "even"]
 IMBALANCED = 1.25  # largest class over smallest, from which on balancing is worth an arm of its own
-MORE_STEPS = "more_steps_with_synthetic"
+MORE_STEPS, BEST_TEST_EPOCH, PICKED = "more_steps_with_synthetic", "best_test_epoch", "picked_with_test_knowledge"
 FLAWS = (
     GENERATOR_SEES_TEST,
     "groups_ignored",
     "given_split_as_is",
     "no_rebalancing_control",
     MORE_STEPS,
+    BEST_TEST_EPOCH,
+    PICKED,
 )
 
 
@@ -204,6 +206,12 @@ class Study(Recipe):
         for flaw in self.flaws:
             if flaw not in FLAWS:
                 raise ValueError(f"there is no flaw {flaw!r}{nearest(flaw, list(FLAWS))}")
+        by_epochs = any(getattr(each.recipe, "published", False) for each in self.classifiers)
+        if BEST_TEST_EPOCH in self.flaws and not by_epochs:
+            raise ValueError(
+                f"{BEST_TEST_EPOCH!r} lifts nothing here: no classifier is trained by epochs. Set published = true, "
+                f"and declare {MORE_STEPS!r} too."
+            )
         if not self.classifiers:
             raise ValueError("a study needs at least one [[classifiers]].")
         for named in (self.generators, self.classifiers, self.arms):
