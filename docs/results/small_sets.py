@@ -202,7 +202,7 @@ def section(name: str, finished: Finished) -> list[str]:
         "",
         *versus(finished, found),
         "",
-        f"{finished.outcome.sentence}",
+        finished.outcome.verdict.sentence,
         "",
         *([f"Controls of the copying audit: {controls.sentence}.", ""] if controls else []),
         *grids(finished, GRIDS / f"small_{name}"),
