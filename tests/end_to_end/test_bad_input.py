@@ -84,6 +84,8 @@ SECTIONS = {
         Case("no column of that name", "try other.csv"),
         Case("no such column", "try table.csv --columns path=file"),
         Case("a column that has no role", "try table.csv --columns pth=path"),
+        Case("a class to be renamed that is not there", "try fine --classes c=benign"),
+        Case("a class without a new name", "try fine --classes benign"),
         Case("unknown paths", "try unknown.csv"),
         Case("a row that stands twice", "try twice.csv"),
         Case("one image under two labels", "try conflict.csv"),

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from augury.cli.shell import (
+    Classes,
     Columns,
     Grey,
     Group,
@@ -55,6 +56,7 @@ def augment(
     levels: Levels = "auto",
     group: Group = "",
     columns: Columns = "",
+    classes: Classes = None,
     skip_unreadable: Skip = False,
     part: Annotated[Literal["all", "train"], typer.Option(help="All images, or the given train part only.")] = "all",
     seed: Seed = 0,
@@ -70,7 +72,7 @@ def augment(
     from augury.progress import Bar
     from augury.readers import ReadSettings
 
-    how = ReadSettings(**how_to_read(size, levels, group, columns, skip_unreadable, grey), fit=shape)
+    how = ReadSettings(**how_to_read(size, levels, group, columns, classes, skip_unreadable, grey), fit=shape)
     batch = getattr(generator_from(generator, settings or ()), "batch", 0) if generator else 0
     with Bar(stderr) as bar:
         handed = hand_over(

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from augury.cli.shell import (
     AsJson,
+    Classes,
     Columns,
     Data,
     Fit,
@@ -42,6 +43,7 @@ def look(
     levels: Levels = "auto",
     group: Group = "",
     columns: Columns = "",
+    classes: Classes = None,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet by class: .png or .html.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
@@ -52,7 +54,7 @@ def look(
     from augury.progress import Bar
     from augury.readers import ReadSettings
 
-    settings = ReadSettings(**how_to_read(size, levels, group, columns, True, grey), fit=fit)
+    settings = ReadSettings(**how_to_read(size, levels, group, columns, classes, True, grey), fit=fit)
     with Bar(stderr) as bar:
         seen = look_at(data, settings, bar.on_image)
     if sheet is not None:
@@ -79,6 +81,7 @@ def fit(
     grey: Grey = False,
     levels: Levels = "auto",
     columns: Columns = "",
+    classes: Classes = None,
     skip_unreadable: Skip = False,
     part: Annotated[Literal["all", "train"], typer.Option(help="All images, or the given train part only.")] = "all",
     seed: Seed = 0,
@@ -91,7 +94,7 @@ def fit(
     from augury.progress import Bar
     from augury.readers import ReadSettings
 
-    how = ReadSettings(**how_to_read(size, levels, "", columns, skip_unreadable, grey), fit=shape)
+    how = ReadSettings(**how_to_read(size, levels, "", columns, classes, skip_unreadable, grey), fit=shape)
     batch = getattr(generator_from(generator, settings or []), "batch", 0)
     with Bar(stderr) as bar:
         card = fit_model(

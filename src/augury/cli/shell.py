@@ -70,6 +70,10 @@ Group = Annotated[
     typer.Option(help="What belongs together: a column, folder, none, or a regular expression with (?P<group>...)."),
 ]
 Columns = Annotated[str, typer.Option(help="A table's columns by another name: path=NAME,label=NAME,split=NAME.")]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=NEW: what to call a class, as often as needed; classes of one NEW are joined, NAME= goes."),
+]
 Skip = Annotated[bool, typer.Option("--skip-unreadable", help="Go on without files that cannot be read; list them.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything.")]
 Plugins = Annotated[bool, typer.Option("--allow-plugins", help="Let the file name code from outside.")]
@@ -88,9 +92,12 @@ def tell(line: str) -> None:
     stderr.print(escape(printable(line)))
 
 
-def how_to_read(size: str, levels: str, group: str, columns: str, skip_unreadable: bool, grey: bool) -> dict[str, Any]:
+def how_to_read(
+    size: str, levels: str, group: str, columns: str, classes: list[str] | None, skip_unreadable: bool, grey: bool
+) -> dict[str, Any]:
     """Return the reading options as settings."""
-    from augury.readers import parse_columns, parse_size, sized
+    from augury.readers import parse_classes, parse_columns, parse_size, sized
 
     wanted = {"size": sized(parse_size(size)), "levels": levels, "group": group, "columns": parse_columns(columns)}
+    wanted["classes"] = parse_classes(classes or [])
     return {**wanted, "skip_unreadable": skip_unreadable, "channels": "grey" if grey else "auto"}

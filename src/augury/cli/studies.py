@@ -15,6 +15,7 @@ import typer
 from augury.cli.shell import (
     SOME_FAILED,
     AsJson,
+    Classes,
     Columns,
     Data,
     Fit,
@@ -67,6 +68,7 @@ def try_(
     levels: Levels = "auto",
     group: Group = "",
     columns: Columns = "",
+    classes: Classes = None,
     skip_unreadable: Skip = False,
     budget: Annotated[str, typer.Option(help="Longest time, such as 30m or 2h.")] = "",
     split: Annotated[Plan, typer.Option(help="Folds over all images, or the given parts.")] = "folds",
@@ -115,7 +117,7 @@ def try_(
     seconds = parse_seconds(budget) if budget else math.inf
     source = str(Path(data).absolute()) if is_place(data) else data
     families = tuple(name.strip() for name in safe.split(",") if name.strip())
-    how = how_to_read(size, levels, group, columns, skip_unreadable, grey)
+    how = how_to_read(size, levels, group, columns, classes, skip_unreadable, grey)
     settings = DataSettings(source=source, **how, fit=fit, safe=families, positive=positive)
     with open_store(out / "store", choose_device(device)) as store:
         with Bar(stderr) as bar:

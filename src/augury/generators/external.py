@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from augury.errors import DataError
@@ -21,18 +21,15 @@ from augury.generators.repeat import members_by_class
 from augury.images import ImageSet
 from augury.readers import Reading, content_digest, is_place, read_source
 from augury.readers.drawn import lies_in, settings_for_drawn, tree_of
+from augury.readers.how import ClassNames
 from augury.readers.tree import FolderTree, Tree, UnreadableError
 from augury.seeds import numbers_for
-from augury.settings import by_name, nearest
+from augury.settings import nearest
 from augury.training import Run
 
 SEEN = "seen.json"  # what Augury writes beside the images that it draws
 ABOUT = "external.json"
 ELSEWHERE = "the images made elsewhere"
-
-
-def _pairs(value: Any) -> Any:
-    return tuple(value.items()) if isinstance(value, dict) else value
 
 
 class External(Generator):
@@ -61,7 +58,7 @@ class External(Generator):
     summary: ClassVar[str] = "synthetic images made elsewhere: a folder, .zip, .npz or table of them"
 
     source: str = Field(description="folder, .zip, .npz or table of the images; a path is relative to the study file")
-    classes: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs), AfterValidator(by_name)] = Field(
+    classes: ClassNames = Field(
         default=(), description="their class names and what each is in the study; '' leaves a class out"
     )
     fitting: Literal["stretch", "crop", "pad"] = Field(default="stretch", description="how other shapes are fitted")

@@ -13,6 +13,7 @@ from augury.readers.base import Told as Told
 from augury.readers.digits import Digits
 from augury.readers.folder import Folder, Zipped
 from augury.readers.how import ReadSettings as ReadSettings
+from augury.readers.how import parse_classes as parse_classes
 from augury.readers.how import parse_columns as parse_columns
 from augury.readers.how import sized as sized
 from augury.readers.manifest import Manifest
@@ -38,6 +39,7 @@ def read(
     levels: str = "auto",
     group: str = "",
     columns: Mapping[str, str] | None = None,
+    classes: Mapping[str, str] | None = None,
     skip_unreadable: bool = False,
 ) -> ImageSet:
     """Read labelled images.
@@ -55,6 +57,8 @@ def read(
         group: What belongs together: a column, "folder", a regular expression with `(?P<group>...)`, "none", or "" for
             what the source says.
         columns: A table's columns by another name, such as `{"path": "image_id", "label": "dx"}`.
+        classes: What to call a class, such as `{"mel": "malignant", "bcc": "malignant"}`: two of one name are one
+            class, "" leaves a class out, and a class that is not named keeps its name.
         skip_unreadable: Go on without files that cannot be read.
 
     Returns:
@@ -77,6 +81,7 @@ def read(
         levels=levels,
         group=group,
         columns=tuple((columns or {}).items()),
+        classes=tuple((classes or {}).items()),
         skip_unreadable=skip_unreadable,
     )
     return read_source(source, settings).images

@@ -21,6 +21,7 @@ from augury.readers.how import ReadSettings
 from augury.readers.levels import Levels, Pixels
 from augury.readers.pixels import KINDS, Facts, Picture
 from augury.readers.tree import Refused, Tree
+from augury.settings import nearest
 from augury.training import torch_threads
 
 SHOWN = 3  # files named in one message
@@ -131,7 +132,7 @@ def read_listed(listing: Listing, settings: ReadSettings, told: Told | None = No
     if not listing.entries:
         why = _unreadable(listing.refused, settings) if listing.refused else f"Expected some of {KINDS}: add images."
         raise DataError(f"{listing.tree.title} holds no images that can be read. {why}")
-    listed = _labels(listing, listing.entries)
+    listed = renamed(_labels(listing, listing.entries), settings)
     if not listing.refused:  # else a class may be empty because its files are refused, and those are to be named
         _check_classes(listed, settings)
     album = Album(len(listing.entries), settings.sizing)
@@ -188,13 +189,14 @@ def read_album(album: Album, found: Labels, settings: ReadSettings, skipped: Seq
         DataError: If there are fewer than two classes, a class has no image (in the training part), or the images
             cannot be grouped as asked.
     """
+    found = renamed(found, settings)
     _check_classes(found, settings, skipped)
     names = [kept.name for kept in album.kept]
     own = found.groups or [None] * len(names)
     given = [group or kept.group for group, kept in zip(own, album.kept, strict=True)]
     images = real_set(
         album.pixels(),
-        torch.tensor(found.labels, dtype=torch.int64),
+        torch.tensor(found.labels, dtype=torch.int64).clamp(min=0),  # those that are left out go below
         found.classes,
         names=names,
         digests=[kept.digest for kept in album.kept],
@@ -202,13 +204,38 @@ def read_album(album: Album, found: Labels, settings: ReadSettings, skipped: Seq
         parts=found.parts,
     )
     facts = tuple(kept.facts for kept in album.kept)
-    return Reading(
-        replace(images, columns={name: tuple(values) for name, values in found.columns.items()}),
-        facts,
-        album.thumbnails,
-        tuple(skipped),
-        _levels_said(facts, settings),
+    images = replace(images, columns={name: tuple(values) for name, values in found.columns.items()})
+    reading = Reading(images, facts, album.thumbnails, tuple(skipped), _levels_said(facts, settings))
+    rows = [i for i, label in enumerate(found.labels) if label >= 0]
+    return reading if len(rows) == len(facts) else _of(reading, rows)
+
+
+def _of(reading: Reading, rows: Sequence[int]) -> Reading:
+    """Return what was read of some images."""
+    return replace(
+        reading,
+        images=reading.images.take(rows),
+        facts=tuple(reading.facts[i] for i in rows),
+        thumbnails=reading.thumbnails[list(rows)],
     )
+
+
+def renamed(found: Labels, settings: ReadSettings) -> Labels:
+    """Call classes what the settings say; an image of a class that is left out has the label -1.
+
+    Raises:
+        DataError: If the settings name a class that is not there.
+    """
+    new = dict(settings.classes)
+    for name in new:
+        if name not in found.classes:
+            raise DataError(f"'classes' renames {name!r}, and no class is called that{nearest(name, [*found.classes])}")
+    if not new:
+        return found
+    names = [new.get(name, name) for name in found.classes]
+    classes = sorted({name for name in names if name})
+    place = {name: label for label, name in enumerate(classes)}
+    return replace(found, labels=[place.get(names[label], -1) for label in found.labels], classes=classes)
 
 
 def _levels_said(facts: Sequence[Facts], settings: ReadSettings) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from augury.errors import SettingsError
 from augury.readers.grouping import check_rule
@@ -20,6 +21,13 @@ def _roles(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
         if role not in ROLES:
             raise ValueError(f"there is no column {role!r} to be named{nearest(role, list(ROLES))}")
     return by_name(pairs)
+
+
+def _pairs(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, dict) else value
+
+
+ClassNames = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs), AfterValidator(by_name)]
 
 
 class ReadSettings(Recipe):
@@ -45,6 +53,9 @@ class ReadSettings(Recipe):
     )
     columns: Annotated[tuple[tuple[str, str], ...], AfterValidator(_roles)] = Field(
         default=(), description="a manifest's columns by another name: path, label, split"
+    )
+    classes: ClassNames = Field(
+        default=(), description="what to call a class; two of one name are one class, and '' leaves a class out"
     )
     skip_unreadable: bool = Field(default=False, description="go on without files that cannot be read, and list them")
 
@@ -94,4 +105,23 @@ def parse_columns(text: str) -> tuple[tuple[str, str], ...]:
         if not (role and equals and name):
             raise SettingsError(f"columns are written like path=image_id,label=dx. Got {item.strip()!r}.")
         pairs.append((role, name))
+    return tuple(pairs)
+
+
+def parse_classes(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Read class names from a command line; a name may hold anything but what comes after its last `=`.
+
+    Raises:
+        SettingsError: If one is not written as `NAME=NEW`.
+
+    Example:
+        >>> parse_classes(["mel=malignant", "nv=benign", "other="])
+        (('mel', 'malignant'), ('nv', 'benign'), ('other', ''))
+    """
+    pairs = []
+    for word in words:
+        name, equals, new = (part.strip() for part in word.rpartition("="))
+        if not (name and equals):
+            raise SettingsError(f"a class is renamed like mel=malignant, and left out by mel= . Got {word!r}.")
+        pairs.append((name, new))
     return tuple(pairs)

@@ -87,7 +87,7 @@ def _at(place: str, build: Callable[[], Made]) -> Made:
 
 def _data(table: dict[str, Any]) -> dict[str, Any]:
     size = table.get("size", "auto")
-    return {**_pairs(table, "columns"), "size": (size, size) if isinstance(size, int) else size}
+    return {**_pairs(_pairs(table, "columns"), "classes"), "size": (size, size) if isinstance(size, int) else size}
 
 
 def _pairs(table: dict[str, Any], name: str) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def dump_study(study: Study) -> str:
     """Write a study as TOML, every setting resolved; `load_study` reads it back to an equal study."""
     head = {name: value for name, value in study.settings().items() if name not in TABLES}
     body = {
-        "data": _tables({**study.data.settings(), "columns": dict(study.data.columns)}),
+        "data": _tables({**study.data.settings(), **_named_pairs(study)}),
         "split": _tables({**study.split.settings(), "keep": dict(study.split.keep)}),
         "tune": {**study.tune.settings(), "grid": {name: list(map(_bare, each)) for name, each in study.tune.grid}},
         "audit": study.audit.settings(),
@@ -190,6 +190,10 @@ OTHER_PATH = re.compile(r'^((?:source|picks|init) = )"[^"\n]*?([^"/\\\n]*)"$', r
 def shared_text(study: Study) -> str:
     """Return a study as TOML without any folder: a path may name a patient, and a report travels."""
     return OTHER_PATH.sub(r'\1"\2"', WEIGHTS_PATH.sub(r'"file:\1"', dump_study(study)))
+
+
+def _named_pairs(study: Study) -> dict[str, Any]:
+    return {"columns": dict(study.data.columns), "classes": dict(study.data.classes)}
 
 
 def _tables(settings: dict[str, Any]) -> dict[str, Any]:
