@@ -455,6 +455,15 @@ def test_the_file_of_the_demonstration_is_the_demonstration():
     assert load_study(STUDIES / "digits.toml") == demo()
 
 
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_study_that_is_handed_out_can_be_read_and_says_how_it_is_run(path, load):
+    study = load_study(path)
+    assert load(dump_study(study)) == study
+    comment = path.read_text(encoding="utf-8").partition("\n\n")[0]
+    assert comment.startswith("# ")
+    assert "Run it with:" in comment or "extends = " in comment
+
+
 @pytest.mark.parametrize("entry", ["kind = {}", "kind = 3", "kind = 'cvae'\nname = []"])
 def test_a_kind_and_a_name_are_texts(tmp_path, entry):
     (tmp_path / "s.toml").write_text(f"data = {{ source = 'digits' }}\n[[generators]]\n{entry}\n")
