@@ -26,7 +26,7 @@ from augury.classifiers.features import FeatureMaker
 from augury.curation import vectors_of
 from augury.files import fresh_folder, write_whole
 from augury.filters import PIXELS
-from augury.generators import Diffusion, Flow, Latent, Sampler, load_sampler
+from augury.generators import Diffusion, Latent, Sampler, load_sampler
 from augury.generators.denoiser import Denoiser
 from augury.images import ImageSet
 from augury.metrics.classification import METRICS
@@ -48,8 +48,8 @@ STEPS, SEEDS, REPEATS = (1, 2, 4, 8, 50), 2, 5
 SIZES, HELD_OUT, KEPT = (50, 150, 500), 200, 11
 SAFE, BARE = "as it is", "without augmentation and dropout"
 RECIPES = {
-    SAFE: Diffusion(steps=3000, snapshots=KEPT),
-    BARE: Diffusion(steps=3000, snapshots=KEPT, augment=(), dropout=0.0),
+    SAFE: Diffusion(steps=2000, snapshots=KEPT),
+    BARE: Diffusion(steps=2000, snapshots=KEPT, augment=(), dropout=0.0),
 }
 COMMAND = "python docs/results/denoisers.py DATA -o small > docs/results/denoisers.md"
 HEAD = f"""<!-- written by: {COMMAND} -->
@@ -70,7 +70,7 @@ in published figures): {repeats} `small_cnn` (600 steps) each, trained on real i
 Mean, least and greatest; the test part alone gives an AUROC a standard error of about .03. The defaults of these kinds
 were found on these very parts.
 """
-ALONE = {"diffusion": Diffusion(steps=7000), "flow": Flow(steps=7000)}
+ALONE = {"diffusion": Diffusion()}
 FEW_IMAGES = """## When `diffusion` begins to copy
 
 BreastMNIST, trained on N images of it, its loss measured on {held_out} others of other groups and on the training
@@ -100,9 +100,9 @@ class Larger:
 
 LARGER_ONES = {
     "HAM10000 at 64 pixels": Larger(
-        "ham10000", 64, Diffusion(steps=4000, sampling="root", augment=("flip", "flip_vertical", "scale", "shift"))
+        "ham10000", 64, Diffusion(steps=2500, sampling="root", augment=("flip", "flip_vertical", "scale", "shift"))
     ),
-    "COVID-CT at 128 pixels": Larger("covid_ct", 128, Latent(pretrain=1000, steps=6000)),
+    "COVID-CT at 128 pixels": Larger("covid_ct", 128, Latent(pretrain=700, steps=4000)),
 }
 
 
