@@ -8,12 +8,12 @@ import typer
 from rich.markup import escape
 
 import augury
-from augury.cli import augment, curve, images, pick, studies
+from augury.cli import augment, check, curve, images, pick, studies
 from augury.cli.shell import BAD_REQUEST, SOME_FAILED, Version, app, say, stderr
 from augury.errors import AuguryError, StepDiedError
 from augury.files import printable
 
-__all__ = ["app", "augment", "curve", "images", "main", "pick", "studies"]
+__all__ = ["app", "augment", "check", "curve", "images", "main", "pick", "studies"]
 
 
 def main() -> None:
