@@ -29,16 +29,20 @@ _HOMES = {
     "DeepAutoencoder": "augury.generators",
     "DenseGAN": "augury.generators",
     "Difficulty": "augury.filters",
+    "Diffusion": "augury.generators",
     "Diverse": "augury.selections",
     "External": "augury.generators",
+    "Flow": "augury.generators",
     "Game": "augury.generators.adversarial",
     "Handpicked": "augury.selections",
     "ImageSet": "augury.images",
     "InfoGAN": "augury.generators",
+    "Latent": "augury.generators",
     "LesionCNNClassifier": "augury.classifiers",
     "Loss": "augury.losses",
     "NearCopy": "augury.filters",
     "Repeat": "augury.generators",
+    "ResGAN": "augury.generators",
     "ResNet18Classifier": "augury.classifiers",
     "Run": "augury.training",
     "SmallCNNClassifier": "augury.classifiers",
@@ -54,6 +58,7 @@ _HOMES = {
     "load_sampler": "augury.generators",
     "mix": "augury.mixing",
     "policy_from": "augury.policies",
+    "printed": "augury.printed",
     "read": "augury.readers",
     "study": "augury.study",
 }
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
     from augury import audit as audit
     from augury import handover as handover
     from augury import images as images
+    from augury import printed as printed
     from augury import study as study
     from augury.augment import Augment as Augment
     from augury.augmenter import Augmenter as Augmenter
@@ -89,9 +95,13 @@ if TYPE_CHECKING:
     from augury.generators import CGANConv as CGANConv
     from augury.generators import DeepAutoencoder as DeepAutoencoder
     from augury.generators import DenseGAN as DenseGAN
+    from augury.generators import Diffusion as Diffusion
     from augury.generators import External as External
+    from augury.generators import Flow as Flow
     from augury.generators import InfoGAN as InfoGAN
+    from augury.generators import Latent as Latent
     from augury.generators import Repeat as Repeat
+    from augury.generators import ResGAN as ResGAN
     from augury.generators import SuperResolution as SuperResolution
     from augury.generators import load_sampler as load_sampler
     from augury.generators.adversarial import Game as Game

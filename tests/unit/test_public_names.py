@@ -4,6 +4,10 @@ import sys
 import pytest
 
 import augury
+from augury.classifiers import CLASSIFIERS
+from augury.filters import FILTERS
+from augury.generators import GENERATORS
+from augury.selections import SELECTIONS
 
 HEAVY = {"torch", "torchvision", "scipy", "sklearn", "statsmodels", "plotly", "jinja2", "numpy"}
 
@@ -22,6 +26,11 @@ def test_every_public_name_is_there(name):
 
 def test_public_names_are_listed_once_in_order():
     assert list(augury.__all__) == sorted(set(augury.__all__))
+
+
+def test_every_kind_is_a_public_name():
+    kinds = {**GENERATORS, **CLASSIFIERS, **FILTERS, **SELECTIONS}.values()
+    assert [kind for kind in kinds if getattr(augury, kind.__name__, None) is not kind] == []
 
 
 def test_modules_and_classes_are_what_their_names_say():
