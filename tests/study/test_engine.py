@@ -351,21 +351,21 @@ FEATURES = Features(READ, FeatureMaker(network="vgg16", weights="imagenet", augm
 TRIALS = tuple(Predict(dataclasses.replace(TRAINED, classifier=CLASSIFIER.replace(rate=r)), "val") for r in (0.1, 0.2))
 TUNE = Tune(SPLIT, ((("rate", 0.1),), (("rate", 0.2),)), even=False, trials=TRIALS)
 GOLDEN = {
-    "read": (READ, "76d24eaaae433a5148d17861f5a976b5e597e937823a6f273c088efa75d2e687"),
-    "split": (SPLIT, "f1297d153ed7b1e439c117770c8b89e5a48e2c2075b567f493ef35f8a5692571"),
-    "generator": (FIT, "85fd41138a1ed66dda3bce5bcf72c44b186b728193ba4828b730f74f4782ee5a"),
+    "read": (READ, "08c886168afa347b46612e0cd7d4c7c4932c89de01fb31710c3a136782318bcb"),
+    "split": (SPLIT, "a548375440fb61d000124eeb945834f0247e9d7806b9fc3823ecc3943192089d"),
+    "generator": (FIT, "d82c97eea0514229bce01ab90fd72e5639018e762197a8dd083a934d5c9bb2f2"),
     "peeping generator": (
         dataclasses.replace(FIT, sees_test=True),
-        "5e5f8fa545f2fdc626a9537c480fead7ce944d3f1a6d340db835807e9161eeab",
+        "e0de6f7bc67e130942c43b27c4ed045769f8dfe0771838271ac6f848c32376d3",
     ),
-    "chunk": (CHUNK, "8378562c05873accce77ccbf718bb81236d224ee1e0d167b72f528c419dab196"),
-    "classifier": (TRAINED, "dbf2f027f0b539dd8dce0aacebe16347bf9d44ebae79c479337657f63dc6a1f4"),
-    "prediction": (Predict(TRAINED, "test"), "85fd9d755e308f160d45da04c1b21cac46b450e5ca5796410a0e92a3e9d1dc70"),
-    "features": (FEATURES, "90cedb6eae76f96fd3214547ed4a463d4d8cf12f665c1811805888f3869a662b"),
-    "tuning": (TUNE, "07fa52e5eb97dda4cb7267b2d12fe3f0930d542850043a2298b3168c947e1ad3"),
+    "chunk": (CHUNK, "43c3be9d236b1c98f491b999cd1453db1cbe8c46c834c698bc9487f9a4a522f1"),
+    "classifier": (TRAINED, "45eb3f389e2e2a6048b2b5d7475dde6f5595160188a8e93815563fde6ad32c35"),
+    "prediction": (Predict(TRAINED, "test"), "fd60e8650d443bfb916960a6a7489fc1b95b5f661d774e676e0923bc799b343a"),
+    "features": (FEATURES, "8e6236a77e45b663df1b81cc8516be9890a21fa06ccece430c12efd3380d8dc9"),
+    "tuning": (TUNE, "0730418b2cf21d94cc953056f1f67f2ff0c5ed56cbf659b8586c1d637857414c"),
     "tuned classifier": (
         dataclasses.replace(TRAINED, tuned=TUNE, features=(FEATURES,)),
-        "be87a36f7c424827f094f8f64802fe88744fac9d48a441e645233df2ff2d3f94",
+        "8218cf6357945c2a0072d2d64d677eda31a6cd7cda3102c964c01597aba8af93",
     ),
 }
 

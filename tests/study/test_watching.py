@@ -11,8 +11,8 @@ from augury.generators import CVAE, DCGAN, Flow, Repeat, SuperResolution
 from augury.policies import Ratio
 from augury.splits import SplitPlan
 from augury.study import Arm, NamedGenerator, run, toy
-from augury.study.steps import chosen
-from augury.study.watching import DISTANCE, ChooseSnapshot, _by_loss
+from augury.study.steps import FitGenerator, chosen
+from augury.study.watching import DISTANCE, ChooseSnapshot, by_loss
 from augury.training import Run
 from toy import toy_images
 
@@ -67,7 +67,7 @@ def test_of_networks_that_do_not_copy_the_one_with_the_least_loss_is_chosen():
     digits = read("digits")
     train, val, new = (digits.take(range(start, start + 300)) for start in (0, 300, 600))
     copies = drawn_like(train, 2.0)
-    choice = _by_loss({10: 0.5, 20: 0.4, 30: 0.3}, {10: new, 20: new, 30: copies}, train, val)
+    choice = by_loss({10: 0.5, 20: 0.4, 30: 0.3}, {10: new, 20: new, 30: copies}, train, val)
     assert choice.steps == 20
     assert choice.measured["loss on held-out images"] == {10: 0.5, 20: 0.4, 30: 0.3}
     assert choice.measured["share of copies"][30] > 0.9
@@ -78,7 +78,7 @@ def test_where_all_networks_copy_the_one_that_does_least_is_chosen():
     digits = read("digits")
     train, val, new = (digits.take(range(start, start + 300)) for start in (0, 300, 600))
     half = replace(new, images=torch.cat([new.images[:150], drawn_like(train, 2.0).images[:150]]))
-    assert _by_loss({10: 0.5, 20: 0.4}, {10: half, 20: drawn_like(train, 2.0)}, train, val).steps == 10
+    assert by_loss({10: 0.5, 20: 0.4}, {10: half, 20: drawn_like(train, 2.0)}, train, val).steps == 10
 
 
 def test_a_study_chooses_a_denoiser_by_its_loss_and_its_copies():
@@ -100,10 +100,29 @@ def test_a_study_chooses_the_guidance_that_a_classifier_learns_from_best():
         assert choice.steps == 20
         assert sorted(choice.learned) == [1.0, 3.0]
         assert choice.guidance == min(choice.learned, key=choice.learned.get)
-        drawn = get(chunk.fit).guided(choice.guidance).draw_rows([chunk.label] * 50, range(50), seed=chunk.fit.seed)
+        sampler = get(chunk.fit).drawn_with(guidance=choice.guidance, drawing_steps=2)
+        drawn = sampler.draw_rows([chunk.label] * 50, range(50), seed=chunk.fit.seed)
         assert drawn.digests == get(chunk).digests
-    with pytest.raises(SettingsError, match=r"cvae has no guidance\. Got a weight of 2"):
-        CVAE(steps=1).fit(toy_images(), Run(seed=0)).guided(2.0)
+    with pytest.raises(SettingsError, match=r"cvae has no settings of drawing\. Got guidance"):
+        CVAE(steps=1).fit(toy_images(), Run(seed=0)).drawn_with(guidance=2.0)
+
+
+def test_settings_of_drawing_train_nothing_again(tmp_path):
+    recipes = [
+        Flow(steps=20, batch=8, size="tiny", snapshots=0, drawing_steps=steps, guidance=weight, solver=solver)
+        for steps, weight, solver in ((2, 1.0, "heun"), (3, 2.0, "euler"))
+    ]
+    first, second = (run(study_of(recipe), tmp_path / "store") for recipe in recipes)
+    fits = [{chunk.fit.key for cell in each.laid.cells for chunk in cell.fit.pool} for each in (first, second)]
+    drawn = [{chunk.key for cell in each.laid.cells for chunk in cell.fit.pool} for each in (first, second)]
+    assert fits[0] == fits[1]
+    assert not drawn[0] & drawn[1]
+    assert not [step for step in second.ran.made if isinstance(step, FitGenerator)]
+    chunk = second.laid.cells[-1].fit.pool[0]
+    train = second.laid.images.take(second.laid.cells[-1].split.train)
+    alone = recipes[1].fit(train, Run(seed=chunk.fit.seed))
+    assert second.laid.store.get(chunk).digests == alone.draw_rows([0] * 50, range(50), seed=chunk.fit.seed).digests
+    assert second.outcome.generators[0].settings["guidance"] == 2.0
 
 
 def test_diversity_is_looked_at_in_every_split_for_generators_and_not_for_controls(finished):

@@ -97,16 +97,22 @@ class Generator(Recipe, ABC):
             counts as one that does not use generated images.
         contains_training_images: A fitted model holds images it was fitted on.
         near_copies: What it draws keeps close to single real images by construction.
+        drawing: Settings that decide how images are drawn and that no training depends on.
     """
 
     summary: ClassVar[str]
     control: ClassVar[bool] = False
     contains_training_images: ClassVar[bool] = False
     near_copies: ClassVar[bool] = False
+    drawing: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def fit(self, train: ImageSet, run: Run) -> Sampler:
         """Fit on training images and on nothing else."""
+
+    def as_trained(self) -> Self:
+        """Return what its training depends on: itself, with the settings of drawing at their defaults."""
+        return self.replace(**{name: type(self).model_fields[name].get_default() for name in self.drawing})
 
     def least_per_class(self) -> int:
         """Return how many images of a class it takes, roughly, to be worth training; 0: any number."""
@@ -168,13 +174,13 @@ class Sampler(ABC):
         """
         raise SettingsError(f"{self.card.kind} keeps no snapshots. Got {steps} steps.")
 
-    def guided(self, weight: float) -> Sampler:
-        """Return the sampler with another weight of guidance.
+    def drawn_with(self, **settings: Any) -> Sampler:
+        """Return the sampler with other settings of drawing.
 
         Raises:
-            SettingsError: If its images cannot be guided.
+            SettingsError: If it has none of that name.
         """
-        raise SettingsError(f"{self.card.kind} has no guidance. Got a weight of {weight:g}.")
+        raise SettingsError(f"{self.card.kind} has no settings of drawing. Got {', '.join(settings)}.")
 
     def held_out_loss(self, images: ImageSet, *, seed: int) -> float | None:
         """Return the loss of a training on images that it did not see; None where a kind's loss says nothing there.

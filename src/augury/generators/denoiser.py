@@ -28,6 +28,7 @@ from augury.networks.unet import UNet
 from augury.networks.weights import FILE, weights_digest
 from augury.nonleaky import change, known_changes, told_numbers
 from augury.seeds import guarded, noise
+from augury.settings import only_known
 from augury.training import (
     Average,
     Draw,
@@ -49,6 +50,7 @@ LEVELS = 8  # noise levels per image that a loss on held-out images is measured 
 class Denoiser(NeuralGenerator):
     """A generator whose network is shown images with noise added and learns to take the noise away."""
 
+    drawing: ClassVar[tuple[str, ...]] = ("guidance", "guidances", "drawing_steps")
     shaping: ClassVar[tuple[str, ...]] = ("size", "augment")  # settings that decide which weights there are
     steps: int = Field(default=5000, ge=1, description="optimiser steps")
     batch: int = Field(default=32, ge=2, description="images per step")
@@ -258,10 +260,14 @@ class DenoiserSampler(NetworkSampler):
         """Return what the network works on: the images themselves."""
         return images
 
-    def guided(self, weight: float) -> DenoiserSampler:
-        """Return the sampler with another weight of guidance."""
-        recipe = self.recipe.replace(guidance=weight)
-        return type(self)(recipe, self.card, self.network, self.device, self.film)
+    def drawn_with(self, **settings: Any) -> DenoiserSampler:
+        """Return the sampler with other settings of drawing.
+
+        Raises:
+            SettingsError: If it has none of that name.
+        """
+        only_known(list(settings), self.recipe.drawing, f"the drawing of {self.recipe.kind}")
+        return type(self)(self.recipe.replace(**settings), self.card, self.network, self.device, self.film)
 
     @torch.no_grad()
     def held_out_loss(self, images: ImageSet, *, seed: int) -> float:

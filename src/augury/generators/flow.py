@@ -41,6 +41,7 @@ class Flow(Denoiser):
     """
 
     kind: ClassVar[str] = "flow"
+    drawing: ClassVar[tuple[str, ...]] = (*Denoiser.drawing, "solver")
     summary: ClassVar[str] = "flow matching with a compact U-Net, drawn in few steps"
     drawing_steps: int = Field(default=8, ge=1, le=1000, description="steps from noise to image")
     solver: Literal["euler", "heun"] = Field(

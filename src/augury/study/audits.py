@@ -100,7 +100,7 @@ def _pool(study: Study, cell: Cell) -> tuple[Pool, ...]:
     """Return as many images of each class as it has training images, drawn and filtered as the arm's are."""
     first = cell.fit.chunks[0]
     counts = [min(count, study.audit.images) for count in cell.real_counts]
-    chunks = chunks_of(first.fit, counts, first.choice)
+    chunks = chunks_of(first, counts)
     source = cell.fit.pool[0]
     source = source.pool[0] if isinstance(source, Select) else source
     return tuple(replace(source, chunk=chunk) for chunk in chunks) if isinstance(source, Curate) else chunks

@@ -26,7 +26,7 @@ Looked = Sequence[tuple[tuple[int, int], Collapse]]  # by split: (repeat, fold)
 
 def generator_results(laid: Laid, ran: Ran) -> tuple[GeneratorResult, ...]:
     """Summarise every generator of a study over the splits whose results are there."""
-    fits = {chunk.fit.generator: chunk.fit for cell in laid.cells for chunk in cell.fit.chunks}
+    fits = {chunk.drawn_by or chunk.fit.generator: chunk.fit for cell in laid.cells for chunk in cell.fit.chunks}
     looked, results = _looked(laid, ran), []
     for named in laid.study.generators:
         sampler = _sampler(laid, fits.get(named.recipe), ran)

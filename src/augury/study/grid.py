@@ -101,14 +101,14 @@ def looks(grid: Sequence[Cell]) -> tuple[LookForCollapse, ...]:
         if cell.arm.uses_generated and cell.fit.chunks and cell.fit.chunks[0].fit not in found:
             first = cell.fit.chunks[0]
             wanted = [min(count, LOOKED_AT) for count in cell.real_counts]
-            found[first.fit] = LookForCollapse(chunks_of(first.fit, wanted, first.choice))
+            found[first.fit] = LookForCollapse(chunks_of(first, wanted))
     return tuple(found.values())
 
 
-def chunks_of(fit: FitGenerator, counts: Sequence[int], choice: ChooseSnapshot | None) -> tuple[DrawImages, ...]:
-    """Return the steps that draw at least some number of images of each class."""
+def chunks_of(first: DrawImages, counts: Sequence[int]) -> tuple[DrawImages, ...]:
+    """Return the steps that draw at least some number of images of each class, as one of them does."""
     return tuple(
-        DrawImages(fit, label, chunk, choice)
+        replace(first, label=label, chunk=chunk)
         for label, count in enumerate(counts)
         for chunk in range(-(-count // CHUNK))
     )
@@ -189,12 +189,15 @@ class _Block:
         if arm.generator is None:
             return ()
         sees_test = GENERATOR_SEES_TEST in self.study.flaws
-        fit = FitGenerator(self.made, arm.generator.recipe, self.seed(f"generator {arm.generator.name}"), sees_test)
-        open_choice = any(getattr(fit.generator, name, ()) for name in ("snapshots", "guidances"))
-        choice = ChooseSnapshot(fit, self._judge()) if open_choice else None
+        recipe, seed = arm.generator.recipe, self.seed(f"generator {arm.generator.name}")
+        fit = FitGenerator(self.made, recipe.as_trained(), seed, sees_test)
+        drawn_by = recipe if recipe.drawing else None
+        open_choice = any(getattr(recipe, name, ()) for name in ("snapshots", "guidances"))
+        choice = ChooseSnapshot(fit, self._judge(), drawn_by) if open_choice else None
+        first = DrawImages(fit, label=0, chunk=0, choice=choice, drawn_by=drawn_by)
         if not arm.curated:
-            return chunks_of(fit, counts, choice)
-        drawn = chunks_of(fit, [math.ceil(arm.factor * count) for count in counts], choice)
+            return chunks_of(first, counts)
+        drawn = chunks_of(first, [math.ceil(arm.factor * count) for count in counts])
         return self._selected(arm, self._filtered(arm, drawn))
 
     def _filtered(self, arm: ArmPlan, drawn: tuple[DrawImages, ...]) -> tuple[Pool, ...]:

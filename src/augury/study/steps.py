@@ -246,13 +246,15 @@ class Pool(Step):
 class DrawImages(Pool):
     """Draw one chunk of one class: image j of a class has its own seed, whatever is drawn beside it.
 
-    `choice` names the snapshot that is drawn from; without one it is the network of the last step.
+    `choice` names the snapshot that is drawn from; without one it is the network of the last step. `drawn_by` is the
+    recipe whose settings of drawing are taken, where its kind has any: the fit knows nothing of them.
     """
 
     fit: FitGenerator
     label: int
     chunk: int
     choice: ChooseSnapshot | None = None
+    drawn_by: Generator | None = None
 
     @property
     def title(self) -> str:
@@ -280,12 +282,17 @@ class DrawImages(Pool):
 
 def chosen(chunk: DrawImages, get: Callable[[Step], Any]) -> Sampler:
     """Return the sampler that a chunk is drawn from, given what opens steps."""
-    sampler: Sampler = get(chunk.fit)
+    sampler = as_drawn(get(chunk.fit), chunk.drawn_by)
     if chunk.choice is None or sampler.film is None:
         return sampler
     choice = get(chunk.choice)
     kept = sampler.at(choice.steps) if choice.steps in sampler.film.snapshots() else sampler  # else it is the last step
-    return kept.guided(choice.guidance) if choice.guidance is not None else kept
+    return kept.drawn_with(guidance=choice.guidance) if choice.guidance is not None else kept
+
+
+def as_drawn(sampler: Sampler, recipe: Generator | None) -> Sampler:
+    """Return a sampler with the settings of drawing of a recipe, if it has any."""
+    return sampler if recipe is None else sampler.drawn_with(**{name: getattr(recipe, name) for name in recipe.drawing})
 
 
 def join_chunks(chunks: list[ImageSet]) -> ImageSet:

@@ -12,10 +12,10 @@ from augury.classifiers import Predictor
 from augury.collapse import ClassDiversity, Collapse, detect
 from augury.curation import vectors_of
 from augury.filters import PIXELS
-from augury.generators.base import Sampler
+from augury.generators.base import Generator, Sampler
 from augury.images import ImageSet
 from augury.study.classifier_steps import FitClassifier
-from augury.study.steps import DrawImages, FitGenerator, Step, Work, join_chunks, part_of
+from augury.study.steps import DrawImages, FitGenerator, Step, Work, as_drawn, join_chunks, part_of
 from augury.training import Run
 
 DISTANCE, LOSS, COPIES = "kernel distance", "loss on held-out images", "share of copies"
@@ -59,6 +59,7 @@ class ChooseSnapshot(Step):
     version: ClassVar[int] = 2
     fit: FitGenerator
     judge: FitClassifier
+    drawn_by: Generator | None = None
 
     @property
     def title(self) -> str:
@@ -67,7 +68,7 @@ class ChooseSnapshot(Step):
 
     def make(self, work: Work) -> Choice:
         """Compare the snapshots and the last step."""
-        sampler: Sampler = work.get(self.fit)
+        sampler = as_drawn(work.get(self.fit), self.drawn_by)
         film = sampler.film
         assert film is not None, "who keeps snapshots keeps a film"
         val = part_of(work, self.fit.split, "val")
@@ -87,8 +88,8 @@ class ChooseSnapshot(Step):
         train = part_of(work, self.fit.split, "train")
         counts = {name: min(n, MOST_LEARNED) for name, n in zip(train.classes, train.counts(), strict=True) if n}
         learned = {}
-        for weight in getattr(self.fit.generator, "guidances", ()):
-            drawn = sampler.guided(weight).draw(counts, seed=self.fit.seed)
+        for weight in getattr(self.drawn_by, "guidances", ()):
+            drawn = sampler.drawn_with(guidance=weight).draw(counts, seed=self.fit.seed)
             told = self.judge.classifier.fit(drawn, None, Run(self.judge.seed, work.device)).predict(val)
             learned[weight] = float(choice_losses(val.labels.numpy(), told, even=True).mean())
         if not learned:
