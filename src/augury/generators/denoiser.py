@@ -70,7 +70,7 @@ class Denoiser(NeuralGenerator):
     )
     augment_chance: float = Field(default=0.3, ge=0, le=1, description="of each family, for each image")
     untold: float = Field(default=0.1, ge=0, lt=1, description="share of images whose class is not told: for guidance")
-    guidance: float = Field(default=3.0, ge=0, le=20, description="weight of classifier-free guidance; 1: none")
+    guidance: float = Field(default=1.5, ge=0, le=20, description="weight of classifier-free guidance; 1: none")
     guidances: tuple[Annotated[float, Field(ge=0, le=20)], ...] = Field(
         default=(), description="in a study: weights of which the inner part chooses, by what a classifier learns"
     )
