@@ -183,7 +183,7 @@ def test_a_table_names_what_differs_from_the_kinds_own_game():
     assert WGANGP(game={"critic_steps": 7}).game == WGANGP().game.replace(critic_steps=7)
     with pytest.raises(SettingsError, match="critic_stepz"):
         WGANGP(game={"critic_stepz": 7})
-    with pytest.raises(SettingsError, match="no family 'shft'"):
+    with pytest.raises(SettingsError, match="diffaugment has no 'shft'"):
         DCGAN(game={"diffaugment": ("shft",)})
 
 
