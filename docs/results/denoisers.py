@@ -46,11 +46,7 @@ SECTIONS = ("steps", "given", "memory", "larger")
 STUDY, SOURCE, KIND = "breastmnist", "breastmnist.npz", "flow"
 STEPS, SEEDS, REPEATS = (1, 2, 4, 8, 50), 2, 5
 SIZES, HELD_OUT, KEPT = (50, 150, 500), 200, 11
-SAFE, BARE = "as it is", "without augmentation and dropout"
-RECIPES = {
-    SAFE: Diffusion(steps=2000, snapshots=KEPT),
-    BARE: Diffusion(steps=2000, snapshots=KEPT, augment=(), dropout=0.0),
-}
+RECIPES = {"as it is": Diffusion(steps=2000, snapshots=KEPT)}
 COMMAND = "python docs/results/denoisers.py DATA -o small > docs/results/denoisers.md"
 HEAD = f"""<!-- written by: {COMMAND} -->
 
@@ -330,7 +326,7 @@ def curves(found: dict[tuple[str, int], dict[str, Any]]) -> str:
             least = min(min(each[key]) for (_, _), each in found.items()) if key == "held out" else 0.0
             left, top = LEFT + across * (WIDTH + GAP), TOP + down * (HEIGHT + GAP)
             panels += panel(of, key, (left, top), (least, max(most, least + 0.02)), f"{what}, {recipe}")
-    size = (LEFT + 2 * (WIDTH + GAP), TOP + 2 * (HEIGHT + GAP) + 10)
+    size = (LEFT + len(RECIPES) * (WIDTH + GAP), TOP + 2 * (HEIGHT + GAP) + 10)
     body = element("rect", width=size[0], height=size[1], fill="#ffffff")
     legend = [
         element("text", f"N = {n}", x=LEFT + i * 80, y=size[1] - 8, fill=COLOURS[n], font_size=12)
