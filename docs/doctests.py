@@ -17,11 +17,7 @@ class Doctests(griffe.Extension):
 
 
 def fenced(text: str) -> str:
-    r"""Put every example of a docstring between fences.
-
-    >>> fenced("One.\n\n>>> 1 + 1\n2\n\nTwo.").splitlines()
-    ['One.', '', '```pycon', '>>> 1 + 1', '2', '```', '', 'Two.']
-    """
+    """Put every example of a docstring between fences."""
     lines: list[str] = []
     inside = ""
     for line in [*text.splitlines(), ""]:

@@ -62,3 +62,16 @@ def pack(path, members, compression=zipfile.ZIP_DEFLATED):
 def shown(images, name):
     """Return the pixels (C, H, W) of the image of a name."""
     return images.images[images.names.index(name)].numpy()
+
+
+def as_table(folder):
+    """Write a table of a folder's images into it, with their classes."""
+    names = [f"{path.relative_to(folder).as_posix()},{path.parent.name}" for path in sorted(folder.glob("*/*.png"))]
+    (folder / "table.csv").write_text("\n".join(["path,label", *names]))
+    return folder / "table.csv"
+
+
+def as_zip(folder):
+    """Pack a folder's images into an archive beside it."""
+    members = [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in sorted(folder.glob("*/*.png"))]
+    return pack(folder.parent / "data.zip", members)

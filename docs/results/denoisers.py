@@ -46,7 +46,7 @@ SECTIONS = ("steps", "given", "memory", "larger")
 STUDY, SOURCE, KIND = "breastmnist", "breastmnist.npz", "flow"
 STEPS, SEEDS, REPEATS = (1, 2, 4, 8, 50), 2, 5
 SIZES, HELD_OUT, KEPT = (50, 150, 500), 200, 11
-RECIPES = {"as it is": Diffusion(steps=2000, snapshots=KEPT)}
+REMEMBERING = Diffusion(steps=2000, snapshots=KEPT)
 COMMAND = "python docs/results/denoisers.py DATA -o small > docs/results/denoisers.md"
 HEAD = f"""<!-- written by: {COMMAND} -->
 
@@ -203,16 +203,13 @@ def kept_model(recipe: Denoiser, train: ImageSet, model: Path) -> Sampler:
 def few_images(data: Path, notes: Notes) -> list[str]:
     """Return the tables of loss and copies over the training, and draw them."""
     held_out, pool = parts(data)
-    lines = [FEW_IMAGES.format(held_out=len(held_out))]
-    found: dict[tuple[str, int], dict[str, Any]] = {}
-    for name, recipe in RECIPES.items():
-        for size in SIZES:
-            train = pool.take(range(size))
-            found[name, size] = notes.once(f"memory {name} {size}", partial(remembered, recipe, train, held_out))
+    found: dict[int, dict[str, Any]] = {}
+    for size in SIZES:
+        found[size] = notes.once(f"memory {size}", partial(remembered, REMEMBERING, pool.take(range(size)), held_out))
     path = GRIDS / "memory.svg"
     write_whole(path, curves(found))
     link = f'![loss on held-out images and copies over the training](generators/{path.name} "when diffusion copies")'
-    return [*lines, link, "", *memory_table(found), ""]
+    return [FEW_IMAGES.format(held_out=len(held_out)), link, "", *memory_table(found), ""]
 
 
 def parts(data: Path) -> tuple[ImageSet, ImageSet]:
@@ -244,14 +241,14 @@ def remembered(recipe: Diffusion, train: ImageSet, held_out: ImageSet) -> dict[s
     }
 
 
-def memory_table(found: dict[tuple[str, int], dict[str, Any]]) -> list[str]:
-    """Return one row per training: at the chosen network, where the loss is least, and at the end."""
-    heads = ["`diffusion`", "N", "least loss after", "chosen", "loss there, held out / training", "copies there"]
+def memory_table(found: dict[int, dict[str, Any]]) -> list[str]:
+    """Return one row per number of images: at the chosen network, where the loss is least, and at the end."""
+    heads = ["N", "least loss after", "chosen", "loss there, held out / training", "copies there"]
     heads += ["loss at the end, held out / training", "copies at the end"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for (name, size), of in found.items():
+    for size, of in found.items():
         at, least = of["steps"].index(of["chosen"]), of["steps"][int(np.argmin(of["held out"]))]
-        cells = [name, str(size), str(least), str(of["chosen"])]
+        cells = [str(size), str(least), str(of["chosen"])]
         for i in (at, -1):
             cells += [f"{of['held out'][i]:.3f} / {of['training'][i]:.3f}", f"{of['copies'][i]:.1%}"]
         lines.append(f"| {' | '.join(cells)} |")
@@ -316,17 +313,15 @@ WIDTH, HEIGHT, LEFT, TOP, GAP = 300, 150, 46, 34, 70
 COLOURS = {50: "#b3261e", 150: "#a35f00", 500: "#0b57a4"}
 
 
-def curves(found: dict[tuple[str, int], dict[str, Any]]) -> str:
-    """Draw loss and copies over the training: a column for each recipe, a line for each N, a ring where chosen."""
+def curves(found: dict[int, dict[str, Any]]) -> str:
+    """Draw loss and copies over the training: a line for each N, a ring where chosen."""
     panels = []
-    for across, recipe in enumerate(RECIPES):
-        of = {size: found[recipe, size] for size in SIZES}
-        for down, (key, what) in enumerate((("held out", "loss on held-out images"), ("copies", "share of copies"))):
-            most = max(max(each[key]) for (_, _), each in found.items())
-            least = min(min(each[key]) for (_, _), each in found.items()) if key == "held out" else 0.0
-            left, top = LEFT + across * (WIDTH + GAP), TOP + down * (HEIGHT + GAP)
-            panels += panel(of, key, (left, top), (least, max(most, least + 0.02)), f"{what}, {recipe}")
-    size = (LEFT + len(RECIPES) * (WIDTH + GAP), TOP + 2 * (HEIGHT + GAP) + 10)
+    for down, (key, what) in enumerate((("held out", "loss on held-out images"), ("copies", "share of copies"))):
+        values = [value for each in found.values() for value in each[key]]
+        least = min(values) if key == "held out" else 0.0
+        corner = (LEFT, TOP + down * (HEIGHT + GAP))
+        panels += panel(found, key, corner, (least, max(*values, least + 0.02)), what)
+    size = (LEFT + WIDTH + GAP, TOP + 2 * (HEIGHT + GAP) + 10)
     body = element("rect", width=size[0], height=size[1], fill="#ffffff")
     legend = [
         element("text", f"N = {n}", x=LEFT + i * 80, y=size[1] - 8, fill=COLOURS[n], font_size=12)

@@ -311,22 +311,23 @@ def section(name: str, finished: Finished) -> list[str]:
     return [*lines, "", *([] if name == REPEATED else grids(finished, GRIDS / name)), ""]
 
 
-def main() -> None:
-    """Run the studies that have their data, and print the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def run_sets(
+    folder: str, sets: dict[str, str], prefix: str, section: Callable[[str, Finished], list[str]]
+) -> list[str]:
+    """Run the studies of a page that have their data, as the command line says; return what the page says of them."""
+    parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
-    parser.add_argument("-o", "--out", type=Path, default=Path("generators"))
-    parser.add_argument("--only", nargs="*", choices=SETS, default=list(SETS))
+    parser.add_argument("-o", "--out", type=Path, default=Path(folder))
+    parser.add_argument("--only", nargs="*", choices=sets, default=list(sets))
     arguments = parser.parse_args()
-    lines = [HEAD]
+    lines = []
     for name in arguments.only:
-        if (arguments.data / SETS[name]).exists():
-            study = load_study(STUDIES / f"generators_{name}.toml")
-            study = study.replace(data=study.data.replace(source=str(arguments.data / SETS[name])))
-            finished = run(study, arguments.out / name, jobs=cores(), force=True)
-            lines += section(name, finished)
-    print("\n".join([*lines, setting()]))
+        if (arguments.data / sets[name]).exists():
+            study = load_study(STUDIES / f"{prefix}_{name}.toml")
+            study = study.replace(data=study.data.replace(source=str(arguments.data / sets[name])))
+            lines += section(name, run(study, arguments.out / name, jobs=cores(), force=True))
+    return lines
 
 
 if __name__ == "__main__":
-    main()
+    print("\n".join([HEAD, *run_sets("generators", SETS, "generators", section), setting()]))

@@ -6,19 +6,15 @@ left out. What is in FOLDER already is not done again. Grids of drawn images go 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from generators import GRIDS, STUDIES, fit_seconds, grids, mean, setting, span, spread
+from generators import GRIDS, fit_seconds, grids, mean, run_sets, setting, span, spread
 
 from augury.audit import CopyingInSpace, SpaceFidelity
 from augury.filters import PIXELS
 from augury.metrics.classification import METRICS
-from augury.processes import cores
 from augury.statistics import Interval, nadeau_bengio
-from augury.study import load_study, run
 from augury.study.audits import PlannedAudit
 from augury.study.run import Finished
 from augury.study.store import FolderStore
@@ -211,21 +207,5 @@ def section(name: str, finished: Finished) -> list[str]:
     ]
 
 
-def main() -> None:
-    """Run the studies that have their data, and print the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("-o", "--out", type=Path, default=Path("small"))
-    parser.add_argument("--only", nargs="*", choices=SETS, default=list(SETS))
-    arguments = parser.parse_args()
-    lines = [HEAD]
-    for name in arguments.only:
-        if (arguments.data / SETS[name]).exists():
-            study = load_study(STUDIES / f"small_sets_{name}.toml")
-            study = study.replace(data=study.data.replace(source=str(arguments.data / SETS[name])))
-            lines += section(name, run(study, arguments.out / name, jobs=cores(), force=True))
-    print("\n".join([*lines, setting()]))
-
-
 if __name__ == "__main__":
-    main()
+    print("\n".join([HEAD, *run_sets("small", SETS, "small_sets", section), setting()]))

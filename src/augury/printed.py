@@ -71,8 +71,10 @@ def implied(rows: Sequence[PrintedClass], *, digits: int = 2, accuracy: float | 
         >>> implied(rows, accuracy=0.80).contradictions
         ()
         >>> implied(rows, accuracy=0.90).contradictions
-        ('an accuracy of 0.90 is printed, and the recalls imply 0.79 to 0.80.',)
+        ('an accuracy of 0.90 is printed, and the recalls imply 0.792 to 0.800.',)
     """
+    if len({row.name for row in rows}) < max(1, len(rows)):
+        raise DataError(f"one row or more, each of another class, were expected. Got {len(rows)} rows.")
     for row in rows:
         _check(row)
     images = sum(row.support for row in rows)
@@ -82,7 +84,8 @@ def implied(rows: Sequence[PrintedClass], *, digits: int = 2, accuracy: float | 
     said = [sentence for row in rows for sentence in _row_faults(row, hits[row.name], called[row.name], images, digits)]
     said += _sum_faults(called, images)
     if accuracy is not None and not _meet((low, high), _open(accuracy, digits)):
-        said.append(f"an accuracy of {accuracy:.{digits}f} is printed, and the recalls imply {low:.2f} to {high:.2f}.")
+        span = f"{low:.{digits + 1}f} to {high:.{digits + 1}f}"
+        said.append(f"an accuracy of {accuracy:.{digits}f} is printed, and the recalls imply {span}.")
     return Implied(images, (low, high), called, tuple(said))
 
 

@@ -34,7 +34,7 @@ def test_the_table_of_the_first_report_cannot_be_true():
     assert found.called["NV"][0] > found.images == 7600
     said = " ".join(found.contradictions)
     assert "NV: with precision 0.34 and recall 0.77 at least" in said
-    assert "an accuracy of 0.33 is printed, and the recalls imply 0.42 to 0.42" in said
+    assert "an accuracy of 0.33 is printed, and the recalls imply 0.416 to 0.425" in said
     assert "the classes together were called at least 9," in said
 
 
@@ -75,6 +75,12 @@ def test_classes_that_are_called_too_seldom_are_named():
 def test_what_no_table_holds_is_refused(row):
     with pytest.raises(DataError, match="class 'a': a support of 1 or more and shares of 0 to 1 were expected"):
         implied([PrintedClass(*row)])
+
+
+@pytest.mark.parametrize("rows", [[], [PrintedClass("a", 3, 0.5, 0.33), PrintedClass("a", 3, 0.5, 0.67)]])
+def test_a_table_has_rows_of_different_classes(rows):
+    with pytest.raises(DataError, match=rf"each of another class, were expected\. Got {len(rows)} rows"):
+        implied(rows)
 
 
 def called(monkeypatch, *words):

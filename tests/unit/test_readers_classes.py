@@ -13,7 +13,7 @@ from augury.generators.base import Card
 from augury.readers import ReadSettings, content_digest, parse_classes, read, read_source
 from augury.study import dump_study, for_images, load_study
 from augury.study.study import DataSettings
-from pictures import grey, pack, save
+from pictures import as_table, as_zip, grey, save
 
 JOINED = {"mel": "malignant", "bcc": "malignant", "other": ""}
 
@@ -24,17 +24,6 @@ def folder(tmp_path):
     for i, name in enumerate(("bcc/1", "mel/1", "mel/2", "nv/1", "nv/2", "other/1")):
         save(tmp_path / f"data/{name}.png", grey(i))
     return tmp_path / "data"
-
-
-def as_table(folder):
-    names = [f"{path.relative_to(folder).as_posix()},{path.parent.name}" for path in sorted(folder.glob("*/*.png"))]
-    (folder / "table.csv").write_text("\n".join(["path,label", *names]))
-    return folder / "table.csv"
-
-
-def as_zip(folder):
-    members = [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in sorted(folder.glob("*/*.png"))]
-    return pack(folder.parent / "data.zip", members)
 
 
 def as_arrays(folder):

@@ -17,7 +17,7 @@ from augury.resizing import resized
 from augury.study import DataSettings, dump_study, for_images, load_study
 from augury.study.layout import read_images
 from augury.study.store import MemoryStore
-from pictures import colour, grey, pack, png, save, shown
+from pictures import as_table, as_zip, colour, grey, png, save, shown
 
 GREY = ReadSettings(channels="grey")
 
@@ -39,17 +39,6 @@ def folder(tmp_path):
     save(tmp_path / "data/b/1.png", colour(2))
     save(tmp_path / "data/b/2.png", np.repeat(grey(3)[..., None], 3, axis=2))
     return tmp_path / "data"
-
-
-def as_table(folder):
-    names = [f"{path.relative_to(folder).as_posix()},{path.parent.name}" for path in sorted(folder.glob("*/*.png"))]
-    (folder / "table.csv").write_text("\n".join(["path,label", *names]))
-    return folder / "table.csv"
-
-
-def as_zip(folder):
-    members = [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in sorted(folder.glob("*/*.png"))]
-    return pack(folder.parent / "data.zip", members)
 
 
 # ---- through every reader

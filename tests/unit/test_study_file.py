@@ -589,26 +589,13 @@ def test_a_discriminator_is_shown_safe_changes_only():
 
 # ---- files that extend another one
 
-LONG = (
-    HEAD
-    + """
-[[arms]]
-name = "real"
-
-[[arms]]
-name = "cvae"
-generator = "cvae"
-amounts = ["balance"]
-"""
-)
-
 
 @pytest.fixture
 def extend(tmp_path):
     """Write a study file and one in a folder beside it that extends it; return what the second holds."""
     (tmp_path / "other").mkdir()
 
-    def load(text, base=LONG):
+    def load(text, base=CURATED):
         (tmp_path / "long.toml").write_text(base, encoding="utf-8")
         path = tmp_path / "other" / "short.toml"
         path.write_text(text, encoding="utf-8")
@@ -638,14 +625,14 @@ def test_what_a_file_leaves_out_is_not_there(extend):
 
 
 def test_paths_are_meant_from_the_file_that_says_them(extend, tmp_path):
-    base = LONG.replace("digits", "images")
+    base = CURATED.replace("digits", "images")
     assert extend('extends = "../long.toml"', base).data.source == str(tmp_path / "images")
     study = extend('extends = "../long.toml"\n[data]\nsource = "images"', base)
     assert study.data.source == str(tmp_path / "other" / "images")
 
 
 def test_files_may_extend_in_a_row(extend, tmp_path):
-    (tmp_path / "longer.toml").write_text(LONG.replace("[data]", 'title = "Longer"\n[data]', 1), encoding="utf-8")
+    (tmp_path / "longer.toml").write_text(CURATED.replace("[data]", 'title = "Longer"\n[data]', 1), encoding="utf-8")
     assert extend('extends = "../long.toml"', 'extends = "longer.toml"\nrope = 0.02').title == "Longer"
     assert extend('extends = "../long.toml"', 'extends = "longer.toml"\nrope = 0.02').rope == 0.02
 
@@ -656,7 +643,7 @@ def test_files_may_extend_in_a_row(extend, tmp_path):
         ('extends = "../nothing.toml"', r"a study file was expected at .*nothing\.toml"),
         ('extends = "short.toml"', r"short\.toml extends short\.toml, which leads back to it"),
         ("extends = 3", r"short\.toml: extends is the name of a study file\. Got 3"),
-        ('leave_out = { arms = ["cvae"] }\n' + LONG, r"short\.toml: leave_out .*: add extends"),
+        ('leave_out = { arms = ["cvae"] }\n' + CURATED, r"short\.toml: leave_out .*: add extends"),
         ('extends = "../long.toml"\n[generators.cva]\nsteps = 7', r"has no 'cva': did you mean 'cvae'\?"),
         ('extends = "../long.toml"\nleave_out = { arms = ["cva"] }', r"has no 'cva': did you mean 'cvae'\?"),
         ('extends = "../long.toml"\nleave_out = { arm = ["cvae"] }', r"leave_out has no 'arm': did you mean 'arms'\?"),

@@ -204,7 +204,7 @@ def from_study(folder: Path, source: str | None, *, store: Path | None, plugins:
     reading = read_source(study.data.source, how)
     kept = set(images.names)
     rows = [i for i, name in enumerate(reading.images.names) if name in kept]
-    real = replace(_rows(reading, rows), images=images)
+    real = replace(reading.take(rows), images=images)
     curation = Curation(arm.filters, arm.select, arm.factor, study.classifiers[0].recipe)
     return Plan(study.data.source, how, real, reading.images, arm.generator.recipe, arm.policy, curation, remarks)
 
@@ -231,13 +231,4 @@ def _parted(reading: Reading, part: str) -> tuple[Reading, ImageSet]:
     if reading.images.parts is None:
         raise DataError("the given train part was asked for, and these images have no given parts. Use --part all.")
     inside = [i for i, name in enumerate(reading.images.parts) if name == "train"]
-    return _rows(reading, inside), reading.images
-
-
-def _rows(reading: Reading, rows: Sequence[int]) -> Reading:
-    return replace(
-        reading,
-        images=reading.images.take(rows),
-        facts=tuple(reading.facts[row] for row in rows),
-        thumbnails=reading.thumbnails[list(rows)],
-    )
+    return reading.take(inside), reading.images

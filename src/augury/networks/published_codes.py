@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 from typing import Any, Self
@@ -34,7 +35,7 @@ class PublishedCodes:
 
     def __init__(self, weights: str, shape: tuple[int, int, int]) -> None:
         self.folder, self.shape = folder_of(weights), shape
-        self.network = _read(self.folder)
+        self.network = _read(self.folder, (self.folder / FILE_NAME).stat().st_mtime_ns)
         config: Any = self.network.config
         self.factor = 2 ** (len(config.block_out_channels) - 1)
         self.channels = int(config.in_channels)
@@ -81,7 +82,8 @@ def folder_of(weights: str) -> Path:
     return path.parent
 
 
-def _read(folder: Path) -> Any:
+@functools.lru_cache(maxsize=1)  # every network that was kept of a training asks for it
+def _read(folder: Path, modified: int) -> Any:
     need("latent", "diffusers")
     import diffusers
 

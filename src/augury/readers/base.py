@@ -79,6 +79,15 @@ class Reading:
     skipped: tuple[Refused, ...] = ()
     levels: str = ""
 
+    def take(self, rows: Sequence[int]) -> Reading:
+        """Return what was read of some images."""
+        return replace(
+            self,
+            images=self.images.take(rows),
+            facts=tuple(self.facts[row] for row in rows),
+            thumbnails=self.thumbnails[list(rows)],
+        )
+
     @property
     def sides(self) -> tuple[int, ...]:
         """Return the smaller side of each image as decoded, in pixels."""
@@ -207,17 +216,7 @@ def read_album(album: Album, found: Labels, settings: ReadSettings, skipped: Seq
     images = replace(images, columns={name: tuple(values) for name, values in found.columns.items()})
     reading = Reading(images, facts, album.thumbnails, tuple(skipped), _levels_said(facts, settings))
     rows = [i for i, label in enumerate(found.labels) if label >= 0]
-    return reading if len(rows) == len(facts) else _of(reading, rows)
-
-
-def _of(reading: Reading, rows: Sequence[int]) -> Reading:
-    """Return what was read of some images."""
-    return replace(
-        reading,
-        images=reading.images.take(rows),
-        facts=tuple(reading.facts[i] for i in rows),
-        thumbnails=reading.thumbnails[list(rows)],
-    )
+    return reading if len(rows) == len(facts) else reading.take(rows)
 
 
 def renamed(found: Labels, settings: ReadSettings) -> Labels:

@@ -87,7 +87,7 @@ def _at(place: str, build: Callable[[], Made]) -> Made:
 
 def _data(table: dict[str, Any]) -> dict[str, Any]:
     size = table.get("size", "auto")
-    return {**_pairs(_pairs(table, "columns"), "classes"), "size": (size, size) if isinstance(size, int) else size}
+    return {**_pairs(table, "columns"), "size": (size, size) if isinstance(size, int) else size}
 
 
 def _pairs(table: dict[str, Any], name: str) -> dict[str, Any]:
