@@ -45,6 +45,7 @@ from augury.study.outcome import (
     Subgroups,
 )
 from augury.study.watching import DISTANCE
+from augury.tipping import tipping_points
 from augury.verdict import PLAIN, RIVAL, Evidence, decide
 
 METRICS = ("auroc", "balanced_accuracy", "accuracy", "macro_f1", "mcc", "log_loss", "brier", "ece")
@@ -105,13 +106,24 @@ def contrast(label: str, gain: float, **evidence) -> Contrast:
     """Return the primary contrast of a study whose splits scatter around `gain`."""
     spread = np.random.default_rng(7).normal(0, 0.02, SPLITS)
     differences = tuple((spread - spread.mean() + gain).tolist())
-    verdict = decide(Evidence(label, differences, RATIO, ROPE, groups=90, **evidence))
+    found = Evidence(label, differences, RATIO, ROPE, groups=90, **evidence)
     using = {name: CHOSEN[name] for name in ("cvae · balance", "cvae · ratio 1")}
     without = {name: CHOSEN[name] for name in ("classical", "balanced")}
     pipeline = nadeau_bengio([0.8 * value for value in differences], RATIO)
     interval = nadeau_bengio(differences, RATIO)
     return Contrast(
-        "small_cnn", differences, interval, None, using, without, 0.846, 0.846 - gain, pipeline, 0.64, verdict
+        "small_cnn",
+        differences,
+        interval,
+        None,
+        using,
+        without,
+        0.846,
+        0.846 - gain,
+        pipeline,
+        0.64,
+        decide(found),
+        tipping=tipping_points(found),
     )
 
 

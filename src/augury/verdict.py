@@ -149,8 +149,8 @@ def _claim(kind: Kind, evidence: Evidence, interval: Interval) -> str:
         return f"the two made the same predictions, {evidence.one} and {evidence.other}{place}"
     if _nothing_differs(evidence, interval):
         return f"the two made the same predictions or ones of equal score, {evidence.one} and {evidence.other}{place}"
-    size = f"{_signed(interval.mean)} {evidence.metric_label}"
-    span = f" (95 % interval {_signed(interval.low)} to {_signed(interval.high)}){place}"
+    size = f"{signed(interval.mean)} {evidence.metric_label}"
+    span = f" (95 % interval {signed(interval.low)} to {signed(interval.high)}){place}"
     if kind in (Kind.HELPS, Kind.HARMS, Kind.SUGGESTIVE):
         where = f"{size} above {evidence.other}" if interval.low > 0 else f"below {evidence.other}, {size}"
         return f"{evidence.one} scores {where}{span}"
@@ -171,8 +171,8 @@ def _details(kind: Kind, evidence: Evidence, interval: Interval, posterior: Post
 
 def _reasons(kind: Kind, evidence: Evidence, interval: Interval) -> tuple[str, ...]:
     if kind is Kind.WITHHELD:
-        span = f"95 % interval {_signed(interval.low)} to {_signed(interval.high)}"
-        measured = f"{_signed(interval.mean)} {evidence.metric_label} ({span})"
+        span = f"95 % interval {signed(interval.low)} to {signed(interval.high)}"
+        measured = f"{signed(interval.mean)} {evidence.metric_label} ({span})"
         listed = tuple(f"Withheld because: {reason}." for reason in evidence.withheld)
         return (*listed, f"The measured difference is {measured}; it is not a finding.")
     if kind is Kind.EXPLORATORY:
@@ -206,6 +206,11 @@ def _power(evidence: Evidence, interval: Interval) -> tuple[float, int]:
     return detectable, groups_needed(evidence.groups, half_width, evidence.rope) if evidence.rope > 0 else 0
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Write a difference with its sign and three decimals.
+
+    >>> signed(0.0409), signed(-0.0001)
+    ('+0.041', '+0.000')
+    """
     # Adding 0.0 turns the -0.0 that rounding leaves into 0.0.
     return f"{round(value, 3) + 0.0:+.3f}"

@@ -20,6 +20,7 @@ from augury.study.outcome import (
     PlanSummary,
 )
 from augury.verdict import Verdict
+from augury.verdict import signed as with_sign
 
 DASH = "–"
 REASONS = ("Withheld because: ", "Exploratory because: ")
@@ -45,7 +46,7 @@ def signed(value: float | None) -> str:
     """
     if value is None or not math.isfinite(value):
         return DASH
-    return f"{round(value, 3) + 0.0:+.3f}"
+    return with_sign(value)
 
 
 def whole(value: float | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from augury.files import write_whole
 from augury.report import audit, charts, clinical, curves, fidelity, findings, sieve, tables, training
+from augury.report.checklist import checklist
 from augury.report.picks import REAL, arms_of, best_without, chosen_using, dose_families, named
 from augury.report.pictures import LARGEST, Picture, picture
 from augury.report.reliability import reliability_chart
@@ -131,6 +132,7 @@ def render(outcome: Outcome, galleries: Sequence[Gallery], *, real_images: bool 
         draw=charts,
         draw_reliability=reliability_chart,
         words=wording(outcome.contrasts[0].generated),
+        checklist=checklist(outcome),
         clinical=clinical,
         curves=curves,
         trained=training,

@@ -17,6 +17,7 @@ from augury.study.grid import ArmPlan, Cell, twin_name
 from augury.study.outcome import Contrast, Gate
 from augury.study.study import BEST_TEST_EPOCH, IMBALANCED, MORE_STEPS, PICKED, REAL
 from augury.study.table import ScoredCell
+from augury.tipping import tipping_points
 from augury.verdict import PLAIN, RIVAL, Evidence, decide
 
 FEWEST_SPLITS = 5  # with fewer a t distribution gates by chance
@@ -67,9 +68,19 @@ def contrast(block: Block, gates: Sequence[Gate]) -> Contrast | None:
         pipeline=None if given else block.compare(c, b),
         pipeline_share=share_of([name in _generated(block) for name in either.values()]),
         verdict=decide(evidence),
+        tipping=tipping_points(evidence, _over_real(block, a, b)),
         external=block.bootstrap(using, without, "rest", draws=ROW_DRAWS) if scarce else None,
         generated=generated,
     )
+
+
+def _over_real(block: Block, one: dict[Unit, float], other: dict[Unit, float]) -> tuple[float, ...]:
+    """Return by how much the first side beats real images only; nothing where the second side is just that."""
+    real = block.scores(REAL)
+    units = sorted(set(one) & set(real))
+    if len(units) < 2 or all(real[unit] == other[unit] for unit in units):
+        return ()
+    return tuple(one[unit] - real[unit] for unit in units)
 
 
 def _generated(block: Block) -> set[str]:

@@ -99,7 +99,7 @@ class Contrast:
     `differences` holds one value per split (best arm with generated images minus best arm without, each chosen
     on the inner part), oriented so that positive is better. `using` and `without` count the chosen arms.
     `pipeline` is the secondary contrast: the pipeline that may use generated images minus the one that may not;
-    `pipeline_share` the share of splits in which it did.
+    `pipeline_share` the share of splits in which it did. `tipping` says what would change the verdict.
     """
 
     classifier: str
@@ -114,6 +114,7 @@ class Contrast:
     pipeline_share: float
     verdict: Verdict
     external: Bootstrap | None = None  # second endpoint: the images that a scarce subset left out
+    tipping: tuple[str, ...] = ()
     generated: bool = True  # False: a study without generated images, its chosen arm against real images only
 
 
