@@ -1,7 +1,8 @@
 """The five reports redone: `python docs/results/reports.py STUDY DATA [-o FOLDER] > docs/results/STUDY.md`.
 
-STUDY is one of those below, DATA a folder with the sets that its study files name. What a report printed, and what is to be said of it, stands in printed/STUDY.md; what is computed
-follows. What is in FOLDER already is not done again; `--only` names some of the study files.
+STUDY is one of those below, DATA a folder with the sets that its study files name. What a report printed, and what is
+to be said of it, stands in printed/STUDY.md; what is computed follows. What is in FOLDER already is not done again;
+`--only` names some of the study files.
 """
 
 from __future__ import annotations
