@@ -50,10 +50,17 @@ class Policy(Recipe):
 
     @property
     def label(self) -> str:
-        """Return the policy as it is written in a study file."""
+        """Return the policy in words: as a study file writes it, and which classes get another number."""
         value = next((getattr(self, name) for name in type(self).model_fields if name != "per_class"), None)
-        words = [self.kind] + ([str(value).removesuffix(".0")] if value is not None else [])
-        return " ".join(words) + ("*" if self.per_class else "")
+        words = " ".join([self.kind] + ([str(value).removesuffix(".0")] if value is not None else []))
+        nothing = isinstance(self, Nothing)
+        alike: dict[int, list[str]] = {}
+        for name, number in self.per_class:
+            alike.setdefault(number, []).append(name)
+        left_out = [] if nothing else alike.pop(0, [])
+        named = [f"{number} of {', '.join(names)}" for number, names in alike.items() if number]
+        named += [f"not {', '.join(left_out)}"] if left_out else []
+        return ", ".join(named if nothing and named else [words, *named])
 
     @abstractmethod
     def _rule(self, real: Sequence[int]) -> Sequence[int]:
@@ -146,7 +153,7 @@ def policy_from(value: Any) -> Policy:
         >>> policy_from("add 150")
         Add(per_class=(), n=150)
         >>> policy_from({"kind": "balance", "per_class": {"nevus": 0}}).label
-        'balance*'
+        'balance, not nevus'
     """
     if isinstance(value, Policy):
         return value

@@ -70,8 +70,19 @@ def test_a_label_is_how_a_policy_is_written(policy):
     assert policy_from(policy.label) == policy
 
 
-def test_a_label_marks_overrides():
-    assert Ratio(r=1.0, per_class={"nevus": 1}).label == "ratio 1*"
+@pytest.mark.parametrize(
+    ("policy", "label"),
+    [
+        (Ratio(r=1.0, per_class={"nevus": 1}), "ratio 1, 1 of nevus"),
+        (Ratio(r=2.0, per_class={"nevus": 0, "wart": 0}), "ratio 2, not nevus, wart"),
+        (Balance(per_class={"nevus": 0, "wart": 7}), "balance, 7 of wart, not nevus"),
+        (Nothing(per_class={"nevus": 128, "wart": 128}), "128 of nevus, wart"),
+        (Nothing(per_class={"nevus": 0}), "none"),
+        (Nothing(), "none"),
+    ],
+)
+def test_a_label_names_the_classes_that_get_another_number(policy, label):
+    assert policy.label == label
 
 
 @pytest.mark.parametrize(
