@@ -221,6 +221,19 @@ def test_seven_classes_without_a_positive_one_have_no_operating_points():
     assert "No bootstrap over groups: every class must have images of 2 or more groups." in text
 
 
+def test_a_gain_in_accuracy_that_costs_sensitivity_is_named():
+    real, *_, arm = outcome().arms
+    real = replace(real, scores={"accuracy": 0.80, "log_loss": 0.50}, sensitivity=0.96, specificity=0.66)
+    arm = replace(arm, scores={"accuracy": 0.84, "log_loss": 0.45}, sensitivity=0.86, specificity=0.82)
+    assert findings.trade_off(arm, real, "malignant") == (
+        "A trade-off, by the means: better in accuracy (+0.040), log-loss (-0.050), specificity (+0.160); "
+        "worse in sensitivity for malignant (-0.100)."
+    )
+    assert findings.trade_off(replace(arm, sensitivity=0.97), real, "malignant") == ""
+    assert findings.trade_off(arm, None, "malignant") == ""
+    assert findings.trade_off(replace(arm, scores={"accuracy": float("nan")}, sensitivity=None), real, "") == ""
+
+
 def test_sections_without_content_do_not_appear():
     page = render(replace(outcome(), clinics=()), ())
     assert not re.search(r'(id="|href="#)(clinic|test-set|subgroups)"', page)

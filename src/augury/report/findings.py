@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from augury.metrics.classification import METRICS
 from augury.report.picks import score
 from augury.report.wording import wording
 from augury.statistics import Bootstrap, Interval, dose_region
@@ -185,6 +186,34 @@ def trade(arm: ArmResult) -> str:
     if not parts:
         return f"Recall {unchanged}." if same else ""
     return f"Recall {' and '.join(parts)}" + (f"; it {unchanged}." if same else ".")
+
+
+def trade_off(arm: ArmResult, real: ArmResult | None, positive: str) -> str:
+    """Name the scores that fell where others rose, against real images only; empty where all went one way.
+
+    Less is better of some scores: they are told as better or worse, with the sign of their change.
+    """
+    changes = _changes(arm, real, positive) if real is not None else []
+    better, worse = ([text for text, up in changes if up is wanted] for wanted in (True, False))
+    if not better or not worse:
+        return ""
+    return f"A trade-off, by the means: better in {', '.join(better)}; worse in {', '.join(worse)}."
+
+
+def _changes(arm: ArmResult, real: ArmResult, positive: str) -> list[tuple[str, bool]]:
+    """Return every score that changed, in words, and whether for the better."""
+    rows = [
+        (metric.label, arm.scores[key] - real.scores[key], metric.higher_is_better)
+        for key, metric in METRICS.items()
+        if key in arm.scores and key in real.scores
+    ]
+    for label, mine, theirs in (
+        (f"sensitivity for {positive}", arm.sensitivity, real.sensitivity),
+        ("specificity", arm.specificity, real.specificity),
+    ):
+        if mine is not None and theirs is not None:
+            rows.append((label, mine - theirs, True))
+    return [(f"{label} ({signed(by)})", (by > 0) == up) for label, by, up in rows if abs(by) >= 0.0005]
 
 
 def positive(name: str, arms: Sequence[ArmResult | None]) -> tuple[str, ...]:
