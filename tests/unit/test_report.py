@@ -221,6 +221,13 @@ def test_seven_classes_without_a_positive_one_have_no_operating_points():
     assert "No bootstrap over groups: every class must have images of 2 or more groups." in text
 
 
+def test_the_chosen_doses_are_ringed_on_the_curve():
+    page = render(outcome(), ())
+    chosen = [arm for arm in outcome().arms if arm.uses_generated and arm.chosen > 0]
+    assert page.count('class="ring"') == len(chosen) == 2
+    assert ">chosen 56 %<" in page
+
+
 def test_a_gain_in_accuracy_that_costs_sensitivity_is_named():
     real, *_, arm = outcome().arms
     real = replace(real, scores={"accuracy": 0.80, "log_loss": 0.50}, sensitivity=0.96, specificity=0.66)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from augury.report.findings import bounded, plain, signed, span
+from augury.report.findings import bounded, plain, share, signed, span
 from augury.report.picks import REAL, arms_of, named, score
 from augury.report.svg import Axis, anchor, axis, drawing, element, percent
 from augury.report.wording import wording
@@ -20,7 +20,8 @@ Estimate = Interval | Bootstrap | Verdict
 
 LABEL, ROW, DOTS, FOOT = 22, 54, 16, 44  # pixels: a row's label, a row with it, the dots below, ticks and directions
 BAR = 30
-DOSE_TOP, DOSE_BOTTOM, DOSE_HEIGHT = 22, 210, 252
+DOSE_TOP, DOSE_BOTTOM, DOSE_HEIGHT = 22, 210, 268
+TICK_LABEL = 16  # letters; what is longer would run into its neighbour
 DOSE_FIRST, DOSE_LAST = 15.0, 88.0  # percent of the width
 
 
@@ -240,9 +241,22 @@ def _dose_point(arm: ArmResult, place: float, mean: float, low: float, high: flo
         *caps,
         element("circle", cx=across, cy=down, r=5, class_="mean"),
         element("text", plain(mean), x=across, y=down - 6, dx=9 * side, text_anchor=anchored, class_="value"),
-        _text(arm.policy or "", across, DOSE_BOTTOM + 20, "middle", "label"),
+        _text(_cut(arm.policy or ""), across, DOSE_BOTTOM + 20, "middle", "label"),
         _text(f"{arm.added:,.0f} images", across, DOSE_BOTTOM + 36, "middle", "tick-label"),
+        *_chosen(arm, across, down),
     )
+
+
+def _chosen(arm: ArmResult, across: str, down: float) -> list[Markup]:
+    """Mark a dose that the inner part chose, and say how often."""
+    if not arm.chosen > 0:
+        return []
+    ring = element("circle", cx=across, cy=down, r=9, class_="ring")
+    return [ring, _text(f"chosen {share(arm.chosen)}", across, DOSE_BOTTOM + 52, "middle", "tick-label")]
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= TICK_LABEL else f"{words[: TICK_LABEL - 1].rstrip()}…"
 
 
 def _segment(left: float, right: float, start: float, end: float) -> Markup:
