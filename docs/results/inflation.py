@@ -169,20 +169,20 @@ def table(found: Sequence[Measured]) -> list[str]:
     heads = ["flaw", "study", "what is printed", "without", "with", "inflation (95 % interval)"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for each in found:
-        what = f"{each.flaw.quantity}, {each.metric}"
+        what, form = f"{each.flaw.quantity}, {each.metric}", "{:.3f}" if each.flaw.read is score else "{:+.3f}"
         cells = [
             each.flaw.name,
             each.title,
             what,
-            f"{each.honest:+.3f}",
-            f"{each.flawed:+.3f}",
+            form.format(each.honest),
+            form.format(each.flawed),
             span(each.inflation, 3),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-WIDTH, ROW, LEFT, TOP = 760, 34, 300, 44
+WIDTH, ROW, LEFT, TOP = 760, 42, 300, 44
 
 
 def drawing(found: Sequence[Measured]) -> str:
@@ -194,16 +194,18 @@ def drawing(found: Sequence[Measured]) -> str:
     def across(value: float) -> float:
         return LEFT + (WIDTH - LEFT - 20) * (value - low) / (high - low)
 
-    def text(words: str, x: float, y: float, anchor: str = "start") -> str:
-        return element("text", words, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor, fill="#222222", font_size=13)
+    def text(words: str, x: float, y: float, anchor: str = "start", size: int = 13) -> str:
+        return element("text", words, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor, fill="#222222", font_size=size)
 
     parts = [element("rect", width=WIDTH, height=height, fill="#ffffff")]
     parts += [text("What each flaw adds to the printed number", 10, 20)]
     parts += [line(across(0), TOP - 12, across(0), height - 26, "#888888", 1)]
-    parts += [text(f"{value:+.2f}", across(value), height - 8, "middle") for value in (low, 0.0, high)]
+    parts += [text(f"{value:+.2f}", across(value), height - 8, "middle", 11) for value in (low, high)]
+    parts += [text("0", across(0), height - 8, "middle", 11)]
     for i, each in enumerate(found):
         y = TOP + ROW * i + 10
-        parts += [text(each.flaw.name, 10, y + 4)]
+        parts += [text(each.flaw.name, 10, y + 4), text(f"{each.flaw.quantity}, {each.metric}", 10, y + 18, size=10)]
+        parts += [text(f"{each.inflation.mean:+.3f}", across(each.inflation.mean), y - 8, "middle", 11)]
         parts += [line(across(each.inflation.low), y, across(each.inflation.high), y, "#0b57a4", 2)]
         parts += [element("circle", cx=f"{across(each.inflation.mean):.1f}", cy=y, r=5, fill="#0b57a4")]
     box = {"viewBox": f"0 0 {WIDTH} {height}", "width": WIDTH, "height": height, "font-family": "sans-serif"}
