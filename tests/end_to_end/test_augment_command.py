@@ -17,6 +17,8 @@ import pytest
 from augury import handover
 from augury.cli import main
 from augury.handover import plan
+from augury.study import load_study
+from augury.training import Run
 from augury.verdict import Kind
 from law import draw_images, write
 from pictures import save
@@ -173,6 +175,37 @@ def test_a_study_that_helps_hands_over_the_arm_it_chose_on_all_images(augury, st
     assert "Drawn: 105" in card
     images = handover.load(tmp_path / "ready")
     assert len(set(images.groups[:70])) == 35
+
+
+WATCHED = """
+data = { source = "digits", size = 8, safe = [] }
+split = { folds = 3, repeats = 1, per_class = 12 }
+generators = [{ kind = "cgan", hidden = [16], latent = 4, steps = 12, batch = 16, snapshots = 4 }]
+classifiers = [{ kind = "small_cnn", steps = 10, batch = 16, width = 4 }]
+arms = [{ name = "real" }, { name = "cgan", generator = "cgan", amounts = ["ratio 1"] }]
+"""
+
+
+def test_images_come_from_the_network_that_the_study_chose_most_often(augury, monkeypatch, tmp_path):
+    (tmp_path / "watched.toml").write_text(WATCHED)
+    assert augury("run", "watched.toml", "--jobs", 1, "--force")[0] == 0
+    choices = sorted((tmp_path / "watched" / "store" / "ChooseSnapshot").glob("*/choice.json"))
+    made = [json.loads(path.read_text())["steps"] for path in choices]
+    usual = max(made, key=lambda steps: (made.count(steps), steps))
+    ends_in(Kind.HELPS, monkeypatch)
+    assert augury("augment", "--study", "watched", "--force", "-o", "ready")[0] == 0
+    card = (tmp_path / "ready" / "card.md").read_text()
+    times = f"{made.count(usual)} of {len(made)} splits"
+    assert f"It is drawn from the network of {usual} steps, as in {times} of the study." in card
+    study = load_study(tmp_path / "watched.toml")
+    images = plan.from_study(tmp_path / "watched", None, store=None, plugins=False, force=True).images
+    last = study.generators[0].recipe.fit(images, Run(seed=0, device="cpu"))
+    assert usual in last.film.snapshots(), "were it the last network, nothing would be shown here"
+    drawn = set(last.at(usual).draw(dict(zip(images.classes, images.counts(), strict=True)), seed=0).digests)
+    handed = handover.load(tmp_path / "ready")
+    new = [digest for digest, made_up in zip(handed.digests, handed.synthetic.tolist(), strict=True) if made_up]
+    assert new
+    assert set(new) <= drawn
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.HELPS])

@@ -16,6 +16,7 @@ from augury.handover.nearness import audit, seen_and_new
 from augury.handover.plan import Curation, Plan, from_generator, from_model, from_study, parse_amount
 from augury.handover.write import Form, Handed, Real, linkable, write_checksums, write_set
 from augury.readers import ReadSettings
+from augury.study.steps import as_chosen
 from augury.training import Run, choose_device
 
 CARD = "card.md"
@@ -172,7 +173,8 @@ def _sampler(plan: Plan, run: Run, force: bool) -> Sampler:
     counted = zip(plan.images.classes, plan.images.counts(), wanted, strict=True)
     small = (small_class(recipe, name, count) for name, count, asked in counted if asked)
     refuse_small([text for text in small if text], force=force)
-    return recipe.fit(plan.images, run)
+    last = recipe.fit(plan.images, run)
+    return as_chosen(last, plan.drawn_from.steps, plan.drawn_from.guidance) if plan.drawn_from else last
 
 
 def _sizes(plan: Plan) -> set[tuple[int, int]]:

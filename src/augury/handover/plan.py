@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,6 +52,35 @@ class Curation:
         return " + ".join([*words, self.select.kind] if self.select is not None else words) or "none"
 
 
+@dataclass(frozen=True)
+class Usual:
+    """What the inner parts of a study's splits chose most often among the networks of a training.
+
+    Attributes:
+        steps: Optimiser steps of the network.
+        guidance: The weight of guidance; None: that of the recipe.
+        times: In how many splits this was chosen.
+        splits: Of so many.
+    """
+
+    steps: int
+    guidance: float | None
+    times: int
+    splits: int
+
+    @property
+    def sentence(self) -> str:
+        """Say it.
+
+        Example:
+            >>> Usual(500, 1.5, 3, 5).sentence
+            'It is drawn from the network of 500 steps with guidance 1.5, as in 3 of 5 splits of the study.'
+        """
+        guided = f" with guidance {self.guidance:g}" if self.guidance is not None else ""
+        times = f"{self.times} of {self.splits} splits"
+        return f"It is drawn from the network of {self.steps:,} steps{guided}, as in {times} of the study."
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """What is asked for.
@@ -64,6 +94,7 @@ class Plan:
         policy: How many images of each class are wanted.
         curation: Which of the drawn images are worth it.
         remarks: Sentences on where the choice comes from.
+        drawn_from: Steps of training and weight of guidance that a study's inner parts chose; None: the last network.
     """
 
     source: str
@@ -74,6 +105,7 @@ class Plan:
     policy: Policy
     curation: Curation
     remarks: tuple[str, ...] = ()
+    drawn_from: Usual | None = None
 
     @property
     def images(self) -> ImageSet:
@@ -194,11 +226,12 @@ def from_study(folder: Path, source: str | None, *, store: Path | None, plugins:
         )
     arm = _chosen(finished, found)
     assert arm.generator is not None
-    forced = verdict.kind is not Kind.HELPS
+    forced, usual = verdict.kind is not Kind.HELPS, _usual(finished, arm)
     remarks = (
         f"The study '{study.title}' chose the arm '{arm.name}' in {found.using[arm.name]} of "
         f"{sum(found.using.values())} splits. Its verdict: {verdict.sentence}",
         *(["The verdict does not say that these images help: they were asked for all the same (--force)."] * forced),
+        *([usual.sentence] if usual else []),
     )
     how, images = study.data.how(), finished.laid.images
     reading = read_source(study.data.source, how)
@@ -206,7 +239,9 @@ def from_study(folder: Path, source: str | None, *, store: Path | None, plugins:
     rows = [i for i, name in enumerate(reading.images.names) if name in kept]
     real = replace(reading.take(rows), images=images)
     curation = Curation(arm.filters, arm.select, arm.factor, study.classifiers[0].recipe)
-    return Plan(study.data.source, how, real, reading.images, arm.generator.recipe, arm.policy, curation, remarks)
+    return Plan(
+        study.data.source, how, real, reading.images, arm.generator.recipe, arm.policy, curation, remarks, usual
+    )
 
 
 def _contrast(finished: Finished) -> Contrast:
@@ -222,6 +257,21 @@ def _chosen(finished: Finished, found: Contrast) -> ArmPlan:
     """Return the arm that was chosen most often, the first of several."""
     name = max(found.using, key=lambda arm: found.using[arm])
     return next(arm for arm in arm_plans(finished.laid.study) if arm.name == name)
+
+
+def _usual(finished: Finished, arm: ArmPlan) -> Usual | None:
+    """Return which network the inner parts chose most often, of equal ones the later; None without a choice."""
+    laid = finished.laid
+    first = laid.study.classifiers[0].name
+    chunks = [
+        cell.fit.pool[0].chunks[0] for cell in laid.cells if (cell.classifier, cell.arm.name) == (first, arm.name)
+    ]
+    made = [laid.store.get(chunk.choice) for chunk in chunks if chunk.choice is not None]
+    if not made:
+        return None
+    counted = Counter((choice.steps, choice.guidance) for choice in made)
+    (steps, guidance), times = max(counted.items(), key=lambda item: (item[1], item[0][0]))
+    return Usual(steps, guidance, times, len(made))
 
 
 def _parted(reading: Reading, part: str) -> tuple[Reading, ImageSet]:

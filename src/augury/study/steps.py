@@ -286,8 +286,13 @@ def chosen(chunk: DrawImages, get: Callable[[Step], Any]) -> Sampler:
     if chunk.choice is None or sampler.film is None:
         return sampler
     choice = get(chunk.choice)
-    kept = sampler.at(choice.steps) if choice.steps in sampler.film.snapshots() else sampler  # else it is the last step
-    return kept.drawn_with(guidance=choice.guidance) if choice.guidance is not None else kept
+    return as_chosen(sampler, choice.steps, choice.guidance)
+
+
+def as_chosen(sampler: Sampler, steps: int, guidance: float | None) -> Sampler:
+    """Return the network that was kept after so many steps, else the last one; with a weight of guidance, if any."""
+    kept = sampler.at(steps) if sampler.film is not None and steps in sampler.film.snapshots() else sampler
+    return kept.drawn_with(guidance=guidance) if guidance is not None else kept
 
 
 def as_drawn(sampler: Sampler, recipe: Generator | None) -> Sampler:
