@@ -163,8 +163,12 @@ def classes(finished: Finished) -> list[str]:
         each = [f"{one.precision:.2f} / {one.recall:.2f} / {one.f1:.2f}" for one in arm.classes]
         lines.append(f"| {arm.arm} | {' | '.join(each)} |")
     if finished.outcome.positive:
-        lines += ["", f"Positive: {finished.outcome.positive}.", "", "| | sensitivity | specificity |", "|---|---|---|"]
-        lines += [f"| {arm.arm} | {arm.sensitivity:.3f} | {arm.specificity:.3f} |" for arm in shown]
+        names = ", ".join(finished.outcome.data.classes)
+        heads = ["", "sensitivity", "specificity", f"confusion (rows: actual {names})"]
+        lines += ["", f"Positive: {finished.outcome.positive}.", "", f"| {' | '.join(heads)} |", "|---|---|---|---|"]
+        for arm in shown:
+            matrix = " / ".join(" ".join(map(str, row)) for row in arm.confusion)
+            lines.append(f"| {arm.arm} | {arm.sensitivity:.3f} | {arm.specificity:.3f} | {matrix} |")
     return [*lines, ""]
 
 
