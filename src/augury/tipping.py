@@ -39,6 +39,8 @@ def tipping_points(evidence: Evidence, over_real: Sequence[float] = ()) -> tuple
     It stays HELPS whichever single split is left out.
     """
     kind = decide(evidence).kind
+    if evidence.external and kind in NO_NUMBER:
+        return (NO_NUMBER[kind],)
     if evidence.external:
         return ("No number makes this more than SUGGESTIVE: it takes splits over all images, not one given test part.",)
     interval = nadeau_bengio(evidence.differences, evidence.ratio)

@@ -27,6 +27,7 @@ def row(made, topic: str) -> Item:
         ("Measures", "Primary: AUROC."),
         ("Result and uncertainty", "HELPS"),
         ("Fairness", "sex"),
+        ("Images from elsewhere", "None were scored"),
         ("Leaks", "No flaw was declared."),
     ],
 )

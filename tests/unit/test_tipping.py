@@ -97,6 +97,10 @@ def test_the_weaker_rival() -> None:
         ({"withheld": ("a flaw",)}, "without the declared flaws"),
         ({"exploratory": ("few",)}, "without the reasons listed"),
         ({"external": Bootstrap(0.02, 0.01, 0.03, 0.1, 0.9, 0.0, 1000)}, "splits over all images"),
+        (
+            {"external": Bootstrap(0.02, 0.01, 0.03, 0.1, 0.9, 0.0, 1000), "withheld": ("a flaw",)},
+            "without the declared flaws",
+        ),
     ],
 )
 def test_what_no_number_changes(change: dict[str, object], word: str) -> None:

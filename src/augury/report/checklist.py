@@ -125,12 +125,12 @@ def _uncertainty(outcome: Outcome) -> list[str]:
 def _robustness(outcome: Outcome) -> list[str]:
     rows = [arm.arm for arm in outcome.arms if arm.sensitivity_row]
     shown = f"Sensitivity rows: {', '.join(rows)}." if rows else ""
-    return [f"{len(outcome.contrasts)} classifiers were tried." if len(outcome.contrasts) > 1 else "", shown]
+    several = f"{len(outcome.contrasts)} classifiers were tried." if len(outcome.contrasts) > 1 else ""
+    return [several, shown, *(findings.external(contrast, outcome.metric_label) for contrast in outcome.contrasts)]
 
 
-def _external(outcome: Outcome) -> list[str]:
-    found = [findings.external(contrast, outcome.metric_label) for contrast in outcome.contrasts]
-    return [*found, "" if any(found) else "No images from elsewhere: the sentence holds for images like these."]
+def _elsewhere(outcome: Outcome) -> list[str]:
+    return ["None were scored: the sentence holds for images like these."]
 
 
 def _fairness(outcome: Outcome) -> list[str]:
@@ -215,7 +215,7 @@ ROWS: tuple[tuple[str, str, Known, str], ...] = (
     ("Measures", "CLAIM 28; TRIPOD+AI 12e; REFORMS 7a", _metrics, ""),
     ("Result and uncertainty", "CLAIM 29, 35, 36; TRIPOD+AI 23a; REFORMS 7b, 7c", _uncertainty, ""),
     ("Robustness", "CLAIM 30; TRIPOD+AI 23b", _robustness, "other settings that were tried, all of them"),
-    ("Images from elsewhere", "CLAIM 32; TRIPOD+AI 12d, 16; REFORMS 8a", _external, "how they differ from these"),
+    ("Images from elsewhere", "CLAIM 32; TRIPOD+AI 12d, 16; REFORMS 8a", _elsewhere, "how they differ from these"),
     ("Fairness", "TRIPOD+AI 14; CLAIM 34", _fairness, "who is in the images"),
     ("Leaks", "REFORMS 6a–6c", _leaks, "whether anything in an image gives its class away (rulers, marks, devices)"),
     ("Copies of patients' images", "CLAIM 12", _copies, "whether images may be passed on"),
