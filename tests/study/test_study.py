@@ -188,7 +188,7 @@ def test_a_copycat_has_a_twin_that_shows_each_class_as_often(tmp_path):
     twins = {cell.arm.name: fits[twin_name(cell.arm)] for cell in cells if cell.arm.copies}
     assert twins["repeat · ratio 1"] == fits["real"]
     assert twins["repeat · balance"] == fits["balanced"]
-    assert twins["repeat · ratio 1*"].classifier.sampling == pytest.approx((40 / 110, 70 / 110), abs=1e-6)
+    assert twins["repeat · ratio 1, 60 of b"].classifier.sampling == pytest.approx((40 / 110, 70 / 110), abs=1e-6)
 
 
 def test_twins_take_no_part_in_the_choice_nor_in_the_table(tmp_path):
