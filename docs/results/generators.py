@@ -27,7 +27,7 @@ from augury.metrics.fidelity import kid
 from augury.models import slug
 from augury.processes import cores
 from augury.statistics import Interval, nadeau_bengio
-from augury.study import load_study, run
+from augury.study import Study, load_study, run
 from augury.study.conclude import environment
 from augury.study.grid import Cell
 from augury.study.journal import NAME as JOURNAL
@@ -309,6 +309,12 @@ def section(name: str, finished: Finished) -> list[str]:
         worst = max((item.collapse for item in found), key=len)
         lines += [f"- {kind}, in the worst split: {'; '.join(worst)}." for _ in worst[:1]]
     return [*lines, "", *([] if name == REPEATED else grids(finished, GRIDS / name)), ""]
+
+
+def study_on(stem: str, data: Path) -> Study:
+    """Return a study that finds its images in a folder."""
+    study = load_study(STUDIES / f"{stem}.toml")
+    return study.replace(data=study.data.replace(source=str(data / Path(study.data.source).name)))
 
 
 def run_sets(

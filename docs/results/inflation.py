@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from generators import STUDIES, setting, span
+from generators import setting, span, study_on
 
 from augury.classifiers.base import GENERATOR_SEES_TEST
 from augury.files import write_whole
 from augury.processes import cores
 from augury.report.svg import element
 from augury.statistics import Interval, nadeau_bengio
-from augury.study import Study, load_study, run
+from augury.study import Study, run
 from augury.study.block import Block, Unit
 from augury.study.run import Finished
 from augury.study.study import BEST_TEST_EPOCH, PICKED, REAL
@@ -140,11 +140,9 @@ class Measured:
 
 def measured(flaw: Flaw, data: Path, out: Path) -> Measured | None:
     """Run a study without the flaw and with it; None without its data."""
-    study = load_study(STUDIES / f"{flaw.study}.toml")
-    source = data / Path(study.data.source).name
-    if not source.exists():
+    study = study_on(flaw.study, data)
+    if not Path(study.data.source).exists():
         return None
-    study = study.replace(data=study.data.replace(source=str(source)))
     runs = [run(change(study), out / flaw.study, jobs=cores(), force=True) for change in (flaw.honest, flaw.flawed)]
     blocks = [finished.block(finished.laid.study.classifiers[0].name) for finished in runs]
     a, b = flaw.read(blocks[0]), (flaw.read_flawed or flaw.read)(blocks[1])

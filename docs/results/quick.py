@@ -10,8 +10,7 @@ import json
 import time
 from pathlib import Path
 
-from generators import STUDIES, setting
-from reports import study_on
+from generators import STUDIES, setting, study_on
 
 from augury.files import write_whole
 from augury.processes import cores

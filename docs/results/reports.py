@@ -8,24 +8,23 @@ to be said of it, stands in printed/STUDY.md; what is computed follows. What is 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from generators import GRIDS, STUDIES, grids, mean, setting, span
+from generators import GRIDS, grids, mean, setting, span, study_on
 
 from augury.metrics.classification import METRICS
 from augury.processes import cores
 from augury.statistics import Interval, nadeau_bengio
-from augury.study import load_study, run
+from augury.study import run
 from augury.study.block import Block
 from augury.study.curve import curve
-from augury.study.journal import NAME as JOURNAL
+from augury.study.journal import read_history
 from augury.study.learning_curve import LearningCurve
 from augury.study.run import Finished
 from augury.study.store import FolderStore
-from augury.study.study import REAL, Study
+from augury.study.study import REAL
 
 PRINTED = Path(__file__).parent / "printed"
 
@@ -86,12 +85,6 @@ REPORTS = {
         )
     ),
 }
-
-
-def study_on(stem: str, data: Path) -> Study:
-    """Return a study that finds its images in a folder."""
-    study = load_study(STUDIES / f"{stem}.toml")
-    return study.replace(data=study.data.replace(source=str(data / Path(study.data.source).name)))
 
 
 def section(part: Part, data: Path, out: Path) -> tuple[list[str], Finished | None]:
@@ -190,9 +183,8 @@ def levels(curves: Sequence[LearningCurve]) -> list[str]:
 
 def took(folder: Path) -> list[str]:
     """Return how long the steps of a run took, from its journal."""
-    notes = [json.loads(line) for line in (folder / JOURNAL).read_text(encoding="utf-8").splitlines()]
-    seconds = sum(note["seconds"] for note in notes if note["event"] == "made")
-    return [f"The steps of this run took {seconds / 60:.0f} minutes, on one thread each.", ""]
+    seconds = sum(sum(each) for each in read_history(folder).seconds.values())
+    return [f"The steps of this run took {seconds / 60:.0f} minutes in all, on one thread each.", ""]
 
 
 def gains(report: Report, parts: Sequence[tuple[Part, Finished | None]]) -> list[str]:

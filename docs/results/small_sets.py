@@ -33,13 +33,13 @@ HEAD = f"""<!-- written by: {COMMAND} -->
 # Generators for small sets
 
 `diffusion`, `flow` and `resgan` against GANs of the reports, on the same training images, for about the same time per
-fit on one thread (minutes: medians over the splits, on a machine that had other work in part; at most 852 MiB). Every
-kind kept four networks on the way, and the inner part chose among them. The defaults of the new kinds were found by
-short trainings on BreastMNIST's given parts, its test images included: its rows are no blind test. Their guidance of
-1.5 was chosen on the inner parts of the folds of BreastMNIST and PneumoniaMNIST. HAM10000 was run twice: first for two
-to five minutes per fit (KID in `efficientnet_lite0`: `flow` 109, `bagan` 117, `diffusion` 173, `wgan_gp` 222, `resgan`
-351; AUROC of TSTR .715, .709, .680, .668, .650), then, all kinds alike, for about twice as long; no setting but the
-steps was changed.
+fit on one thread (minutes: medians over the splits, on a machine that had other work in part). A fit of the new kinds
+takes at most 852 MiB (28 pixels, grey). Every kind kept four networks on the way, and the inner part chose among them.
+The defaults of the new kinds were found by short trainings on BreastMNIST's given parts, its test images included: its
+rows are no blind test. Their guidance of 1.5 was chosen on the inner parts of the folds of BreastMNIST and
+PneumoniaMNIST. HAM10000 was run twice: first for two to five minutes per fit (KID in `efficientnet_lite0`: `flow` 109,
+`bagan` 117, `diffusion` 173, `wgan_gp` 222, `resgan` 351; AUROC of TSTR .715, .709, .680, .668, .650), then with 2.2,
+2.5, 1.6, 3.0 and 1.3 times the steps, so that all kinds take about as long; no other setting was changed.
 
 KID x 1000 and coverage compare as many drawn as held-out real images (in the features of the judge, a classifier
 trained on real training images, and of a network trained on photographs). TSTR: the judge's recipe trained on drawn

@@ -195,7 +195,7 @@ def test_images_come_from_the_network_that_the_study_chose_most_often(augury, mo
     ends_in(Kind.HELPS, monkeypatch)
     assert augury("augment", "--study", "watched", "--force", "-o", "ready")[0] == 0
     card = (tmp_path / "ready" / "card.md").read_text()
-    times = f"{made.count(usual)} of {len(made)} splits"
+    times = f"{made.count(usual)} of {len(made)} trainings"
     assert f"It is drawn from the network of {usual} steps, as in {times} of the study." in card
     study = load_study(tmp_path / "watched.toml")
     images = plan.from_study(tmp_path / "watched", None, store=None, plugins=False, force=True).images

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from augury.generators import Blend, Repeat
 from augury.handover import handing, write
 from augury.handover.choice import ALIKE, COPY, SPARE, TWICE, choose
 from augury.handover.nearness import audit, look_alikes, nearest_images, seen_and_new
-from augury.handover.plan import Curation, from_generator, parse_amount
+from augury.handover.plan import Curation, Usual, _usual, from_generator, parse_amount
 from augury.handover.write import class_folders, link_or_copy
 from augury.images import ImageSet, pixel_digest
 from augury.look import look
@@ -438,3 +439,21 @@ def test_a_manifest_leads_nowhere_else(data, tmp_path, path):
     manifest.write_text(manifest.read_text().replace(first, path))
     with pytest.raises(DataError, match=r"stands in manifest.csv, and is not in"):
         handover.load(tmp_path / "out")
+
+
+def test_the_usual_network_is_counted_over_trainings_that_chose_one():
+    """Trainings without images, or whose choice failed, do not count; chunks of one choice count once."""
+    choices = {name: SimpleNamespace(key=name) for name in "abcd"}
+    made = {"a": (100, None), "b": (300, None), "c": (300, None)}
+    drawn = ["aa", "b", "c", "d", ""]  # by training; d has failed, the last one draws nothing
+    fits = [SimpleNamespace(chunks=tuple(SimpleNamespace(choice=choices[name]) for name in names)) for names in drawn]
+    arm = SimpleNamespace(name="gan")
+    cells = [SimpleNamespace(classifier="cnn", arm=arm, fit=fit) for fit in fits]
+    store = SimpleNamespace(
+        has=lambda step: step.key in made,
+        get=lambda step: SimpleNamespace(steps=made[step.key][0], guidance=made[step.key][1]),
+    )
+    study = SimpleNamespace(classifiers=[SimpleNamespace(name="cnn")])
+    laid = SimpleNamespace(study=study, cells=cells, store=store)
+    assert _usual(SimpleNamespace(laid=laid), arm) == Usual(300, None, 2, 3)
+    assert _usual(SimpleNamespace(laid=SimpleNamespace(study=study, cells=cells[4:], store=store)), arm) is None

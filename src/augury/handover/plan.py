@@ -59,14 +59,14 @@ class Usual:
     Attributes:
         steps: Optimiser steps of the network.
         guidance: The weight of guidance; None: that of the recipe.
-        times: In how many splits this was chosen.
-        splits: Of so many.
+        times: In how many trainings this was chosen.
+        trainings: Of so many.
     """
 
     steps: int
     guidance: float | None
     times: int
-    splits: int
+    trainings: int
 
     @property
     def sentence(self) -> str:
@@ -74,10 +74,10 @@ class Usual:
 
         Example:
             >>> Usual(500, 1.5, 3, 5).sentence
-            'It is drawn from the network of 500 steps with guidance 1.5, as in 3 of 5 splits of the study.'
+            'It is drawn from the network of 500 steps with guidance 1.5, as in 3 of 5 trainings of the study.'
         """
         guided = f" with guidance {self.guidance:g}" if self.guidance is not None else ""
-        times = f"{self.times} of {self.splits} splits"
+        times = f"{self.times} of {self.trainings} trainings"
         return f"It is drawn from the network of {self.steps:,} steps{guided}, as in {times} of the study."
 
 
@@ -263,10 +263,9 @@ def _usual(finished: Finished, arm: ArmPlan) -> Usual | None:
     """Return which network the inner parts chose most often, of equal ones the later; None without a choice."""
     laid = finished.laid
     first = laid.study.classifiers[0].name
-    chunks = [
-        cell.fit.pool[0].chunks[0] for cell in laid.cells if (cell.classifier, cell.arm.name) == (first, arm.name)
-    ]
-    made = [laid.store.get(chunk.choice) for chunk in chunks if chunk.choice is not None]
+    fits = [cell.fit for cell in laid.cells if (cell.classifier, cell.arm.name) == (first, arm.name)]
+    chosen = {chunk.choice.key: chunk.choice for fit in fits for chunk in fit.chunks if chunk.choice is not None}
+    made = [laid.store.get(step) for step in chosen.values() if laid.store.has(step)]
     if not made:
         return None
     counted = Counter((choice.steps, choice.guidance) for choice in made)

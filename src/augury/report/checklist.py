@@ -45,6 +45,10 @@ def checklist(outcome: Outcome) -> tuple[Item, ...]:
     )
 
 
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
 def _source(outcome: Outcome) -> list[str]:
     data = outcome.data
     return [f"{data.source}: {findings.data(data)}", data.levels]
@@ -73,7 +77,7 @@ def _apart(outcome: Outcome) -> list[str]:
         return ["Nothing: the groups were ignored (declared)."]
     if outcome.data.groups_given:
         return ["By the given groups: no group stands on both sides of a split."]
-    return [f"{findings.INDEPENDENCE[0].upper()}{findings.INDEPENDENCE[1:]}."]
+    return [_sentence(findings.INDEPENDENCE)]
 
 
 def _models(outcome: Outcome) -> list[str]:
@@ -95,7 +99,7 @@ def _choice(outcome: Outcome) -> list[str]:
     chosen = wording(outcome.contrasts[0].generated).choosing
     read = [FLAW_REASONS[flaw] for flaw in (PICKED, BEST_TEST_EPOCH) if flaw in outcome.flaws]
     if read:
-        return [f"{reason[0].upper()}{reason[1:]}." for reason in read]
+        return [_sentence(reason) for reason in read]
     return [f"An inner part of the training images chooses {chosen}, by log-loss; the test part is read once."]
 
 
@@ -166,7 +170,7 @@ def _nothing(outcome: Outcome) -> list[str]:
 ROWS: tuple[tuple[str, str, Known, str], ...] = (
     (
         "Purpose, setting, title, ethics, funding",
-        "CLAIM 1–6, 39–42; TRIPOD+AI 1–4, 6, 17–19, 25, 27; REFORMS 1a–1c, 3b, 3c",
+        "CLAIM 1–6, 39, 40, 42; TRIPOD+AI 1–4, 6, 17–19, 25, 27; REFORMS 1a–1c, 3b, 3c, 3g",
         _nothing,
         "all of it",
     ),
@@ -207,7 +211,7 @@ ROWS: tuple[tuple[str, str, Known, str], ...] = (
     (
         "Training and tuning",
         "CLAIM 25; TRIPOD+AI 12c; REFORMS 5e",
-        lambda outcome: [f"{outcome.budget[:1].upper()}{outcome.budget[1:]}."],
+        lambda outcome: [_sentence(outcome.budget)],
         "",
     ),
     ("Choice of the final model", "CLAIM 26, 27; REFORMS 5d", _choice, ""),
