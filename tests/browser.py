@@ -4,6 +4,7 @@ import base64
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -100,6 +101,11 @@ class Browser:
 
     def screenshot(self, path):
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+    def pages(self):
+        """Return how many A4 pages the open page prints on."""
+        printed = base64.b64decode(self.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)["data"])
+        return len(re.findall(rb"/Type\s*/Page\b", printed))
 
     def close(self):
         self._session = None

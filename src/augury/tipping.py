@@ -35,7 +35,7 @@ def tipping_points(evidence: Evidence, over_real: Sequence[float] = ()) -> tuple
     >>> for line in tipping_points(Evidence("AUROC", (0.04, 0.05, 0.045, 0.05), ratio=0.25, rope=0.01, groups=80)):
     ...     print(line)
     With this spread over the splits it is HELPS from +0.018 on and HARMS from -0.018 on; measured: +0.046.
-    It stays HELPS for every region up to +-0.038, declared before the run.
+    It stays HELPS for every region up to ±0.038, declared before the run.
     It stays HELPS whichever single split is left out.
     """
     kind = decide(evidence).kind
@@ -70,15 +70,15 @@ def _by_region(kind: Kind, evidence: Evidence, interval: Interval) -> list[str]:
     """Say with which region of practical equivalence another verdict would follow from the same differences."""
     widest = abs(interval.mean) - _quantile(interval, PROBABLE)
     if kind in (Kind.HELPS, Kind.HARMS):
-        return [f"It stays {kind} for every region up to +-{widest:.3f}, declared before the run."]
+        return [f"It stays {kind} for every region up to ±{widest:.3f}, declared before the run."]
     if kind is Kind.SUGGESTIVE and widest > 0:
         better = Kind.HELPS if interval.mean > 0 else Kind.HARMS
-        return [f"With a region of at most +-{widest:.3f}, declared before the run, it would be {better}."]
+        return [f"With a region of at most ±{widest:.3f}, declared before the run, it would be {better}."]
     region = _least_region(evidence)
     if kind is Kind.NO_PRACTICAL_DIFFERENCE:
-        return [f"It stays {kind} for every region from +-{region:.3f} on, declared before the run."]
+        return [f"It stays {kind} for every region from ±{region:.3f} on, declared before the run."]
     none = Kind.NO_PRACTICAL_DIFFERENCE
-    return [f"With a region of +-{region:.3f} or wider, declared before the run, it would be {none}."]
+    return [f"With a region of ±{region:.3f} or wider, declared before the run, it would be {none}."]
 
 
 def _least_region(evidence: Evidence) -> float:

@@ -155,7 +155,7 @@ def _claim(kind: Kind, evidence: Evidence, interval: Interval) -> str:
         where = f"{size} above {evidence.other}" if interval.low > 0 else f"below {evidence.other}, {size}"
         return f"{evidence.one} scores {where}{span}"
     opening = "as an estimate only, " if kind is Kind.EXPLORATORY else ""
-    region = f", inside +-{evidence.rope:.3f}" if kind is Kind.NO_PRACTICAL_DIFFERENCE else ""
+    region = f", inside ±{evidence.rope:.3f}" if kind is Kind.NO_PRACTICAL_DIFFERENCE else ""
     return f"{opening}{evidence.one} differs from {evidence.other} by {size}{region}{span}"
 
 

@@ -69,6 +69,21 @@ def test_every_number_equals_the_results_table(page, finished):
     assert set(rows[0]) - {column for _, column in shown} - words <= {"external"}
 
 
+def test_the_short_form_prints_on_one_page(browser, finished, tmp_path):
+    path = tmp_path / "report.html"
+    write_report(finished, galleries(), path)
+    browser.open(path.as_uri())
+    assert browser.pages() > 2
+    assert not browser.run("document.querySelector('.whole').checkVisibility()")
+    browser.click("nav a[href='#one-page']")
+    browser.until("!document.querySelector('#checks').checkVisibility()")
+    assert browser.run("document.querySelector('#sentence').checkVisibility()")
+    assert browser.run("[...document.querySelectorAll('.armed tbody tr')].some(row => row.checkVisibility())")
+    assert browser.pages() == 1
+    browser.click(".whole a")
+    browser.until("document.querySelector('#checks').checkVisibility()")
+
+
 @pytest.mark.parametrize("classes", [("benign", "malignant"), (*LONG, *(f"class {n}" for n in range(9)))])
 def test_a_phone_scrolls_down_only(browser, tmp_path, classes):
     write_report(outcome(classes), galleries(classes, shown=3), tmp_path / "report.html")

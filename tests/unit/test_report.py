@@ -36,7 +36,7 @@ def test_a_class_that_got_worse_is_named():
     arm = with_changes(changed(-0.041, -0.07, -0.012), changed(0.03, 0.01, 0.05), changed(-0.004, -0.02, 0.012))
     assert findings.class_changes(arm) == (
         "class 1: recall fell by 0.041 (95 % interval -0.070 to -0.012).",
-        "class 3: recall fell by 0.004 (95 % interval -0.020 to +0.012; it includes 0).",
+        "Recall fell, but with a 95 % interval that includes 0, in class 3 (-0.020 to +0.012).",
     )
 
 

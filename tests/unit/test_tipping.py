@@ -38,9 +38,9 @@ def test_the_difference_from_which_it_helps(spread: float, splits: int) -> None:
 @pytest.mark.parametrize(
     ("mean", "spread", "rope", "pattern", "inside", "outside"),
     [
-        (0.05, 0.02, 0.01, r"up to \+-#", Kind.HELPS, Kind.SUGGESTIVE),
-        (-0.05, 0.02, 0.01, r"up to \+-#", Kind.HARMS, Kind.SUGGESTIVE),
-        (0.05, 0.03, 0.03, r"at most \+-#", Kind.HELPS, Kind.SUGGESTIVE),
+        (0.05, 0.02, 0.01, r"up to ±#", Kind.HELPS, Kind.SUGGESTIVE),
+        (-0.05, 0.02, 0.01, r"up to ±#", Kind.HARMS, Kind.SUGGESTIVE),
+        (0.05, 0.03, 0.03, r"at most ±#", Kind.HELPS, Kind.SUGGESTIVE),
     ],
 )
 def test_the_region_up_to_which_it_holds(
@@ -57,7 +57,7 @@ def test_the_region_up_to_which_it_holds(
 def test_the_region_from_which_nothing_differs(mean: float, spread: float, rope: float) -> None:
     """Below the named region the verdict is another one than NO PRACTICAL DIFFERENCE, above it is that one."""
     found = evidence(mean, spread, rope=rope)
-    region = named(tipping_points(found), r"\+-# (?:or wider|on)")
+    region = named(tipping_points(found), r"±# (?:or wider|on)")
     assert decide(replace(found, rope=region + STEP)).kind is Kind.NO_PRACTICAL_DIFFERENCE
     assert decide(replace(found, rope=region - STEP)).kind is not Kind.NO_PRACTICAL_DIFFERENCE
 

@@ -80,7 +80,7 @@ ARMS = "the best arm with generated images", "the best arm without them"
         ),
         (
             "tight around zero",
-            "NO PRACTICAL DIFFERENCE: {0} differs from {1} by +0.000 AUROC, inside +-0.010 "
+            "NO PRACTICAL DIFFERENCE: {0} differs from {1} by +0.000 AUROC, inside ±0.010 "
             "(95 % interval -0.002 to +0.002).",
         ),
         ("wide", "INCONCLUSIVE: {0} differs from {1} by +0.005 AUROC (95 % interval -0.027 to +0.037)."),

@@ -169,7 +169,9 @@ def class_changes(arm: ArmResult) -> tuple[str, ...]:
         return ("The change of recall by class is not known.",)
     unknown = [row.name for row in arm.classes if not _known(row)]
     whose = "No class with a known change lost recall." if unknown else "No class lost recall."
-    lines = tuple(_loss(row) for row in known if _fell(row)) or (whose,)
+    fell = [row for row in known if _fell(row)]
+    lines = (*(_loss(row) for row in fell if not _doubtful(row)), *_doubts([row for row in fell if _doubtful(row)]))
+    lines = lines or (whose,)
     return (*lines, f"The change of recall is not known for {', '.join(unknown)}.") if unknown else lines
 
 
@@ -323,10 +325,23 @@ def _fell(row: ClassResult) -> bool:
     return row.recall_change is not None and round(row.recall_change.mean, 3) < 0
 
 
+def _doubtful(row: ClassResult) -> bool:
+    return row.recall_change is not None and row.recall_change.high >= 0
+
+
 def _loss(row: ClassResult) -> str:
     assert row.recall_change is not None
-    doubt = "; it includes 0" if row.recall_change.high >= 0 else ""
-    return f"{row.name}: recall fell by {-row.recall_change.mean:.3f} ({span(row.recall_change)}{doubt})."
+    return f"{row.name}: recall fell by {-row.recall_change.mean:.3f} ({span(row.recall_change)})."
+
+
+def _doubts(rows: Sequence[ClassResult]) -> tuple[str, ...]:
+    """Gather losses that may be none: a line each would read like as many findings."""
+    items = [
+        f"{row.name} ({signed(row.recall_change.low)} to {signed(row.recall_change.high)})"
+        for row in rows
+        if row.recall_change
+    ]
+    return (f"Recall fell, but with a 95 % interval that includes 0, in {', '.join(items)}.",) if items else ()
 
 
 def _listed(rows: Sequence[ClassResult]) -> str:
