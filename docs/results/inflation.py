@@ -7,6 +7,8 @@ What is in FOLDER already is not done again. A drawing goes beside this file.
 from __future__ import annotations
 
 import argparse
+import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,20 @@ Each flaw is a switch: the same study is run with it and without it, on ten pair
 set, and what it adds to the number that a paper would print is measured, with Nadeau and Bengio's 95 % interval of the
 paired differences. "Gain" is the arm with generated images minus the best arm without, each chosen on the inner part;
 "score" is that of real images only.
+"""
+NOTES = """Of each flaw, what is the same and what is not:
+
+* **The generators saw the test images**: the same splits and classifiers; generators are trained on the test part, too.
+* **The best arm by its test score**: the same trainings; of the arms with generated images the one is reported that is
+  best on the test part. Five to six arms are few: papers try more.
+* **No rival that rebalances**: the same trainings; the arm that fills up rare classes is compared with real images only
+  in place of the best arm without generated images, among them class-balanced sampling.
+* **More images, more steps**: copies of the real images, which are no news, are added; training by epochs gives them
+  twice the steps, training by steps does not.
+* **The best epoch on the test part**: the same trainings of 50 epochs; the epoch is kept that is best on the test part
+  in place of the inner part.
+* **One patient on both sides**, **near duplicates on both sides**: the splits are other ones, for that is the flaw;
+  they are paired by their number only, and the intervals are wide.
 """
 Read = Callable[[Block], dict[Unit, float]]
 
@@ -180,7 +196,7 @@ def table(found: Sequence[Measured]) -> list[str]:
     return lines
 
 
-WIDTH, ROW, LEFT, TOP = 760, 42, 300, 44
+WIDTH, ROW, LEFT, TOP, TICK = 760, 42, 300, 44, 0.05
 
 
 def drawing(found: Sequence[Measured]) -> str:
@@ -197,12 +213,15 @@ def drawing(found: Sequence[Measured]) -> str:
 
     parts = [element("rect", width=WIDTH, height=height, fill="#ffffff")]
     parts += [text("What each flaw adds to the printed number", 10, 20)]
-    parts += [line(across(0), TOP - 12, across(0), height - 26, "#888888", 1)]
-    parts += [text(f"{value:+.2f}", across(value), height - 8, "middle", 11) for value in (low, high)]
-    parts += [text("0", across(0), height - 8, "middle", 11)]
+    for step in range(math.ceil(low / TICK), math.floor(high / TICK) + 1):
+        x = across(step * TICK)
+        parts += [line(x, TOP - 12, x, height - 26, "#dddddd" if step else "#666666", 1)]
+        parts += [text(f"{step * TICK:+.2f}" if step else "0", x, height - 8, "middle", 11)]
     for i, each in enumerate(found):
         y = TOP + ROW * i + 10
-        parts += [text(each.flaw.name, 10, y + 4), text(f"{each.flaw.quantity}, {each.metric}", 10, y + 18, size=10)]
+        where = re.split(r"[,;]| at ", each.title)[0]
+        what = f"{each.flaw.quantity}, {each.metric}; {where}"
+        parts += [text(each.flaw.name, 10, y + 4), text(what, 10, y + 18, size=10)]
         parts += [text(f"{each.inflation.mean:+.3f}", across(each.inflation.mean), y - 8, "middle", 11)]
         parts += [line(across(each.inflation.low), y, across(each.inflation.high), y, "#0b57a4", 2)]
         parts += [element("circle", cx=f"{across(each.inflation.mean):.1f}", cy=y, r=5, fill="#0b57a4")]
@@ -225,7 +244,7 @@ def main() -> None:
     found = [each for flaw in FLAWS if (each := measured(flaw, arguments.data, arguments.out)) is not None]
     write_whole(DRAWING, drawing(found))
     link = '![what each flaw adds to the printed number](inflation.svg "what flaws are worth")'
-    print("\n".join([HEAD, link, "", *table(found), "", setting()]))
+    print("\n".join([HEAD, link, "", *table(found), "", NOTES, setting()]))
 
 
 if __name__ == "__main__":
