@@ -40,7 +40,7 @@ NOTES = """Of each flaw, what is the same and what is not:
 
 * **The generators saw the test images**: the same splits and classifiers; generators are trained on the test part, too.
 * **The best arm by its test score**: the same trainings; of the arms with generated images the one is reported that is
-  best on the test part. Five to six arms are few: papers try more.
+  best on the test part. Six arms are few: papers try more.
 * **No rival that rebalances**: the same trainings; the arm that fills up rare classes is compared with real images only
   in place of the best arm without generated images, among them class-balanced sampling.
 * **More images, more steps**: copies of the real images, which are no news, are added; training by epochs gives them

@@ -13,7 +13,8 @@ from augury.study.engine import Progress
 from augury.study.estimate import in_words
 from augury.study.steps import Step
 
-QUIET_SECONDS = 60.0  # a fit that is shorter says nothing where there is no terminal
+FIRST_SECONDS = 5.0  # where there is no terminal, a fit says once how long it will take; one that is shorter nothing
+QUIET_SECONDS = 60.0  # and every tenth of the way from then on
 OTHER_STEPS = 5  # what a step without training counts, in optimiser steps
 
 
@@ -29,7 +30,7 @@ class Bar(Progress):
         self.bars = Bars(*columns, left, TextColumn("left"), console=console, transient=True, speed_estimate_period=300)
         self.console = console
         self.task = self.bars.add_task("starting", total=None)
-        self.seen, self.total = 0, 0
+        self.seen, self.total, self.foretold = 0, 0, False
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:  # elsewhere a bar leaves nothing but an empty line
@@ -64,11 +65,16 @@ class Bar(Progress):
         images = (self.bars.tasks[0].speed or 0.0) * batch
         speed = f", {images:,.0f} images/s" if images else ""
         self.bars.update(self.task, description=f"fitting{speed}")
-        long = (self.bars.tasks[0].elapsed or 0.0) > QUIET_SECONDS
-        if long and not self.console.is_terminal and done * 10 // in_all > (done - 1) * 10 // in_all:
+        if not self.console.is_terminal and self._worth_a_line(done, in_all):
             left = self.bars.tasks[0].time_remaining
             about = f", about {in_words(left)} left" if left else ""
             self.console.print(f"{done * 100 // in_all} % of {in_all} steps done{speed}{about}")
+
+    def _worth_a_line(self, done: int, in_all: int) -> bool:
+        elapsed = self.bars.tasks[0].elapsed or 0.0
+        first = elapsed > FIRST_SECONDS and not self.foretold
+        self.foretold = self.foretold or first
+        return first or (elapsed > QUIET_SECONDS and done * 10 // in_all > (done - 1) * 10 // in_all)
 
 
 def units(step: Step) -> int:

@@ -17,6 +17,7 @@ from augury.statistics import (
 
 WITH, WITHOUT = "the best arm with generated images", "the best arm without them"
 RIVAL, PLAIN = "the arm chosen on the inner part", "real images only"  # of a study without generated images
+NO_SPREAD = "Nothing differs, so there is no spread to judge by: no interval, no probability, no finding either way."
 ABSENCE = "Absence of evidence is not evidence of absence."
 
 
@@ -85,10 +86,10 @@ class Verdict:
 def decide(evidence: Evidence) -> Verdict:
     """Turn evidence into one of seven verdicts.
 
-    The first rule that holds decides: WITHHELD for any declared flaw or failed gate; INCONCLUSIVE if nothing differs;
-    EXPLORATORY for any reason given; HELPS and HARMS if the interval excludes 0 and the difference lies beyond the
-    region with probability >= 0.95; NO PRACTICAL DIFFERENCE if it lies inside with probability >= 0.95; SUGGESTIVE if
-    the interval excludes 0; else INCONCLUSIVE.
+    The first rule that holds decides: WITHHELD for any declared flaw or failed gate; EXPLORATORY for any reason given;
+    INCONCLUSIVE if nothing differs, for then there is no spread to judge by; HELPS and HARMS if the interval excludes 0
+    and the difference lies beyond the region with probability >= 0.95; NO PRACTICAL DIFFERENCE if it lies inside with
+    probability >= 0.95; SUGGESTIVE if the interval excludes 0; else INCONCLUSIVE.
 
     A given test part carries a finding about that part only, so HELPS and HARMS become SUGGESTIVE, with the direction
     in words. NO PRACTICAL DIFFERENCE stays possible, because it claims no gain and "on this test set" bounds it.
@@ -124,10 +125,10 @@ def _measure(evidence: Evidence) -> tuple[Interval, Posterior]:
 def _kind(evidence: Evidence, interval: Interval, posterior: Posterior) -> Kind:
     if evidence.withheld:
         return Kind.WITHHELD
-    if _nothing_differs(evidence, interval):
-        return Kind.INCONCLUSIVE
     if evidence.exploratory:
         return Kind.EXPLORATORY
+    if _nothing_differs(evidence, interval):
+        return Kind.INCONCLUSIVE
     if posterior.inside >= PROBABLE:
         return Kind.NO_PRACTICAL_DIFFERENCE
     if interval.low <= 0 <= interval.high:
@@ -145,21 +146,22 @@ def _claim(kind: Kind, evidence: Evidence, interval: Interval) -> str:
     place = " on this test set" if evidence.external else ""
     if kind is Kind.WITHHELD:
         return f"the reasons listed rule out a verdict on {evidence.one} against {evidence.other}{place}"
-    if evidence.same_predictions:
-        return f"the two made the same predictions, {evidence.one} and {evidence.other}{place}"
+    opening = "as an estimate only, " if kind is Kind.EXPLORATORY else ""
     if _nothing_differs(evidence, interval):
-        return f"the two made the same predictions or ones of equal score, {evidence.one} and {evidence.other}{place}"
+        done = "made the same predictions" if evidence.same_predictions else f"score the same {evidence.metric_label}"
+        return f"{opening}{evidence.one} and {evidence.other} {done}{place or ' in every split'}"
     size = f"{signed(interval.mean)} {evidence.metric_label}"
     span = f" (95 % interval {signed(interval.low)} to {signed(interval.high)}){place}"
     if kind in (Kind.HELPS, Kind.HARMS, Kind.SUGGESTIVE):
         where = f"{size} above {evidence.other}" if interval.low > 0 else f"below {evidence.other}, {size}"
         return f"{evidence.one} scores {where}{span}"
-    opening = "as an estimate only, " if kind is Kind.EXPLORATORY else ""
     region = f", inside ±{evidence.rope:.3f}" if kind is Kind.NO_PRACTICAL_DIFFERENCE else ""
     return f"{opening}{evidence.one} differs from {evidence.other} by {size}{region}{span}"
 
 
 def _details(kind: Kind, evidence: Evidence, interval: Interval, posterior: Posterior) -> tuple[str, ...]:
+    if _nothing_differs(evidence, interval):
+        return (*_reasons(kind, evidence, interval), NO_SPREAD)
     rope = f"{evidence.rope:.3f}"
     name = "Share of resamples with" if evidence.external else "Probability of"
     spread = (

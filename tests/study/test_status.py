@@ -88,6 +88,20 @@ def test_missing_steps_are_counted_and_their_time_is_what_such_steps_took(root):
     assert found.lines()[-1] == "time left: about 20 min, once the same command goes on"
 
 
+def test_steps_of_a_kind_that_has_not_run_are_counted_apart(root):
+    missing = unmake(root, "FitClassifier", "Predict")
+    (root / "journal.jsonl").unlink()
+    with Journal(root, Progress(), jobs=1, device="cpu") as journal:
+        journal.begin(missing)
+        journal.made(missing[0], 60.0)
+    found = status_of(TOY, root)
+    alike = sum(step.title == missing[0].title for step in missing)
+    others = len(missing) - alike
+    assert 0 < alike < len(missing)
+    assert (found.seconds_left, found.unknown) == (pytest.approx(60.0 * alike), others)
+    assert f"and {others} steps of kinds that have not run yet" in found.lines()[-1]
+
+
 def test_while_a_run_goes_on_its_steps_are_running(root):
     missing = unmake(root, "Predict")
     with open_store(root, "cpu"), Journal(root, Progress(), jobs=1, device="cpu") as journal:

@@ -6,8 +6,9 @@ import pytest
 
 from augury.collapse import ClassDiversity, Collapse
 from augury.generators import DCGAN
-from augury.study.conclude import nothing_learned, outcome_json
+from augury.study.conclude import nothing_learned, nothing_to_gain, outcome_json, shortcut_check
 from augury.study.generator_results import collapse_notes, generator_result
+from augury.study.steps import Prepared
 from augury.study.study import NamedGenerator
 from outcomes import arms, outcome
 
@@ -37,6 +38,21 @@ def test_an_arm_without_a_score_changes_nothing(score, notes):
     failed, *others = scored(score, "auroc")
     failed = replace(failed, splits=0, scores={"auroc": float("nan")})
     assert len(nothing_learned([failed, *others], "auroc", 2)) == notes
+
+
+@pytest.mark.parametrize(("score", "notes"), [(1.0, 1), (0.991, 1), (0.989, 0)])
+def test_it_is_said_where_no_arm_could_gain_more_than_the_region(score, notes):
+    found = nothing_to_gain(scored(score, "auroc"), "auroc", rope=0.01)
+    assert len(found) == notes
+    assert all(f"already score {score:.3f} of 1" in note for note in found)
+    assert nothing_to_gain(scored(score, "log_loss"), "log_loss", rope=0.01) == ()
+
+
+def test_a_shortcut_leaves_a_check_open_and_none_passes_it():
+    told = "the file format alone tells the classes apart"
+    assert shortcut_check(Prepared(None, shortcuts=(("format", told),))).passed is None
+    assert shortcut_check(Prepared(None, shortcuts=(("format", told),))).text == told
+    assert shortcut_check(Prepared(None)).passed is True
 
 
 @pytest.mark.parametrize("classes", [("benign", "malignant"), tuple("abcdefg")])

@@ -1,8 +1,9 @@
 import pytest
 
 from augury.errors import SettingsError
+from augury.generators import CGAN
 from augury.policies import Balance, Ratio
-from augury.study import demo, lay_out, toy
+from augury.study import Arm, NamedGenerator, demo, lay_out, toy
 from augury.study.estimate import FEWEST_REPEATS, Stopwatch, estimate, fit_into, in_words, parse_seconds
 from augury.study.store import MemoryStore
 from tiny import TINY_CLASSIFIERS, TINY_GENERATORS
@@ -77,4 +78,16 @@ def test_what_fits_stays_whole():
 def test_a_budget_that_nothing_fits_is_refused_with_the_time_it_takes():
     study = toy().replace(split=toy().split.replace(repeats=FEWEST_REPEATS))
     with pytest.raises(SettingsError, match="the smallest form of this study needs about"):
+        fit_into(lay_out(study, MemoryStore()), 0.001, jobs=1, device="cpu")
+
+
+def test_a_budget_that_is_too_small_names_what_each_of_several_generators_takes(monkeypatch):
+    seconds = {"cvae": 60.0, "cgan": 1200.0}
+    monkeypatch.setattr("augury.study.estimate.Stopwatch.seconds", lambda self, recipe: seconds.get(recipe.kind, 1.0))
+    plain = toy()
+    more = Arm(name="cgan", generator="cgan", amounts=(Ratio(r=1.0),))
+    makers = (*plain.generators, NamedGenerator(name="cgan", recipe=CGAN()))
+    study = plain.replace(generators=makers, arms=(*plain.arms, more))
+    told = r"training takes: cvae 2 min, cgan 40 min; fewer --generator take less"  # in two folds
+    with pytest.raises(SettingsError, match=told):
         fit_into(lay_out(study, MemoryStore()), 0.001, jobs=1, device="cpu")

@@ -32,5 +32,11 @@ def test_a_short_fit_says_nothing():
     assert fitted(io.StringIO(), batch=64) == []
 
 
+def test_a_fit_of_some_seconds_says_once_how_far_it_is(monkeypatch):
+    monkeypatch.setattr("augury.progress.FIRST_SECONDS", 0.0)
+    (line,) = fitted(io.StringIO(), batch=0)
+    assert line.startswith("5 % of 20 steps done")
+
+
 def test_where_the_batch_is_not_known_no_speed_is_told(told):
     assert not any("images/s" in line for line in fitted(told, batch=0))

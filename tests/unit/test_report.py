@@ -32,6 +32,14 @@ def with_changes(*changes):
     return replace(outcome().arms[5], classes=rows)
 
 
+def test_a_shortcut_is_an_alarm_unless_it_is_the_border():
+    found = (("format", "the file format alone tells all"), ("border", "the border alone tells all"))
+    made = outcome()
+    page = render(replace(made, data=replace(made.data, shortcuts=found)), ())
+    assert '<p class="alarm" role="alert">Shortcut: the file format alone tells all.' in page
+    assert "Shortcut: the border" not in page
+
+
 def test_a_class_that_got_worse_is_named():
     arm = with_changes(changed(-0.041, -0.07, -0.012), changed(0.03, 0.01, 0.05), changed(-0.004, -0.02, 0.012))
     assert findings.class_changes(arm) == (
@@ -79,12 +87,12 @@ def test_gains_and_losses_stand_in_one_sentence():
 
 def test_the_pipeline_sentence():
     assert findings.pipeline(outcome().contrasts[0], "AUROC") == (
-        "The pipeline that may use generated images used them in 64 % of the splits; it differs from the pipeline that "
-        "may not by +0.028 AUROC (95 % interval +0.014 to +0.042)."
+        "Free to choose among all arms, the inner part takes one with generated images in 64 % of the splits; what it "
+        "takes differs from the best arm without them by +0.028 AUROC (95 % interval +0.014 to +0.042)."
     )
     assert findings.pipeline(replace(outcome().contrasts[0], pipeline=None), "AUROC").endswith("has no interval.")
     assert findings.pipeline(replace(outcome().contrasts[0], pipeline_share=0.0), "AUROC") == (
-        "The pipeline that may use generated images used them in no split: it is the pipeline that may not."
+        "Free to choose among all arms, the inner part takes one without generated images in every split."
     )
 
 

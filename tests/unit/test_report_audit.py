@@ -85,6 +85,16 @@ def test_what_is_known_of_a_generator_beforehand_is_said():
     assert '<p class="reasons" role="alert">dagan: its training set is unknown.</p>' in page
 
 
+@pytest.mark.parametrize(("low", "told"), [(0.61, True), (0.49, False), (None, False)])
+def test_a_green_audit_says_so_where_images_tell_what_was_trained_on(low, told):
+    made = maker("cvae", DECISIONS["green"], CLASSES)
+    level = None if low is None else 0.69
+    spaces = tuple(replace(space, membership=level, membership_low=low) for space in made.copying)
+    page = words_of(section(render(with_makers(replace(made, copying=spaces)), ()), "audit"))
+    assert ("so tell which these were" in page) is told
+    assert ("AUC 0.690, at least 0.610" in page) is told
+
+
 def test_an_audit_without_a_result_is_no_green_one():
     page = section(render(with_makers(maker("cvae", None, CLASSES)), ()), "audit")
     assert "? none" in page

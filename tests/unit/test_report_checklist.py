@@ -23,7 +23,7 @@ def row(made, topic: str) -> Item:
         ("Partition", "5 folds x 5 repeats"),
         ("What is kept apart", "no group stands on both sides"),
         ("Software and machine", "torch 2.7.0"),
-        ("Rivals, and uneven classes", "balanced, classical"),
+        ("Rivals, and uneven classes", "balanced; classical"),
         ("Measures", "Primary: AUROC."),
         ("Result and uncertainty", "HELPS"),
         ("Fairness", "sex"),

@@ -70,7 +70,7 @@ def try_(
     columns: Columns = "",
     classes: Classes = None,
     skip_unreadable: Skip = False,
-    budget: Annotated[str, typer.Option(help="Longest time, such as 30m or 2h.")] = "",
+    budget: Annotated[str, typer.Option(help="Time to plan for, such as 30m or 2h; the rest is left out.")] = "",
     split: Annotated[Plan, typer.Option(help="Folds over all images, or the given parts.")] = "folds",
     safe: Annotated[
         str, typer.Option(help="Harmless augmentations: shift, flip, ..., or a modality: chest, dermoscopy, ...")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from augury.look.overview import Look, Twins
-from augury.look.shortcuts import WORDS, Shortcut
+from augury.look.shortcuts import Shortcut
 from augury.splits import suggested_folds
 
 FEWEST = 3  # groups of a class that a split needs
@@ -200,15 +200,7 @@ def _advice(twins: Twins) -> str:
 def _shortcuts(seen: Look) -> Iterator[Finding]:
     for shortcut in seen.shortcuts:
         if shortcut.gives_away:
-            yield Finding("shortcuts", "warning", _told(seen, shortcut), *_about(shortcut))
-
-
-def _told(seen: Look, shortcut: Shortcut) -> str:
-    classes = "; ".join(f"{name}: {own}" for name, own in zip(seen.images.classes, shortcut.by_class, strict=True))
-    return (
-        f"{WORDS[shortcut.property]} alone tells the classes apart with a balanced accuracy of {shortcut.score:.2f} "
-        f"(chance {shortcut.chance:.2f}): {classes}"
-    )
+            yield Finding("shortcuts", "warning", shortcut.told(seen.images.classes), *_about(shortcut))
 
 
 def _about(shortcut: Shortcut) -> tuple[str, str]:

@@ -123,6 +123,20 @@ def counted(spaces: Sequence[CopyingInSpace], splits: int) -> str:
     return f"{how} {spaces[0].drawn:,.0f} drawn and {spaces[0].held_out:,.0f} held-out real images"
 
 
+def traces(spaces: Sequence[CopyingInSpace]) -> str:
+    """Say where drawn images, without being copies, tell which real ones were trained on; empty where they do not."""
+    found = [one for one in spaces if one.membership is not None and (one.membership_low or 0.0) > 0.5]
+    if not found:
+        return ""
+    listed = "; ".join(
+        f"{one.space}: AUC {plain(one.membership)}, at least {plain(one.membership_low)}" for one in found
+    )
+    return (
+        f"Yet its images lie nearer to those that it was trained on than to new ones, and so tell which these were "
+        f"({listed}; chance {CHANCE}). That is overfitting, short of copying."
+    )
+
+
 def _pairs(closest: Closest) -> tuple[Pairs, ...]:
     return tuple(
         Pairs(

@@ -92,7 +92,7 @@ def _models(outcome: Outcome) -> list[str]:
 
 
 def _software(outcome: Outcome) -> list[str]:
-    return [f"augury {outcome.version}; {', '.join(f'{key} {value}' for key, value in outcome.environment.items())}."]
+    return [f"{', '.join(f'{key} {value}' for key, value in outcome.environment.items())}."]
 
 
 def _choice(outcome: Outcome) -> list[str]:
@@ -106,7 +106,7 @@ def _choice(outcome: Outcome) -> list[str]:
 def _baselines(outcome: Outcome) -> list[str]:
     names = list(dict.fromkeys(arm.arm for arm in outcome.arms if not arm.uses_generated))
     which = "Arms without generated images" if outcome.contrasts[0].generated else "Arms"
-    return [f"{which}: {', '.join(names)}."]
+    return [f"{which}: {'; '.join(names)}."]
 
 
 def _metrics(outcome: Outcome) -> list[str]:
@@ -128,7 +128,7 @@ def _uncertainty(outcome: Outcome) -> list[str]:
 
 def _robustness(outcome: Outcome) -> list[str]:
     rows = [arm.arm for arm in outcome.arms if arm.sensitivity_row]
-    shown = f"Sensitivity rows: {', '.join(rows)}." if rows else ""
+    shown = f"Sensitivity rows: {'; '.join(rows)}." if rows else ""
     several = f"{len(outcome.contrasts)} classifiers were tried." if len(outcome.contrasts) > 1 else ""
     return [several, shown, *(findings.external(contrast, outcome.metric_label) for contrast in outcome.contrasts)]
 

@@ -25,7 +25,7 @@ from augury.verdict import signed as with_sign
 
 DASH = "–"
 REASONS = ("Withheld because: ", "Exploratory because: ")
-INDEPENDENCE = "no groups were given: images of one patient or lesion may stand on both sides of a split"
+INDEPENDENCE = "no groups were given: images of one patient, lesion or part may stand on both sides of a split"
 
 
 def plain(value: float | None, decimals: int = 3) -> str:
@@ -113,12 +113,15 @@ def remarks(verdict: Verdict) -> tuple[str, ...]:
 def pipeline(contrast: Contrast, metric_label: str) -> str:
     """Say what the secondary contrast found."""
     if contrast.pipeline_share == 0:
-        return "The pipeline that may use generated images used them in no split: it is the pipeline that may not."
-    used = f"The pipeline that may use generated images used them in {share(contrast.pipeline_share)} of the splits"
+        return "Free to choose among all arms, the inner part takes one without generated images in every split."
+    used = (
+        "Free to choose among all arms, the inner part takes one with generated images in "
+        f"{share(contrast.pipeline_share)} of the splits"
+    )
     if contrast.pipeline is None:
-        return f"{used}; its difference from the pipeline that may not has no interval."
+        return f"{used}; the difference from the best arm without them has no interval."
     size = f"{signed(contrast.pipeline.mean)} {metric_label}"
-    return f"{used}; it differs from the pipeline that may not by {size} ({span(contrast.pipeline)})."
+    return f"{used}; what it takes differs from the best arm without them by {size} ({span(contrast.pipeline)})."
 
 
 def external(contrast: Contrast, metric_label: str) -> str:

@@ -26,9 +26,9 @@ from augury.study.engine import Ran
 from augury.study.generator_results import collapse_notes, generator_results
 from augury.study.grid import Cell, arm_plans
 from augury.study.layout import Laid
-from augury.study.outcome import ArmResult, DataSummary, Failure, Outcome, PlanSummary
-from augury.study.steps import Step
-from augury.study.study import Study
+from augury.study.outcome import ArmResult, DataSummary, Failure, Gate, Outcome, PlanSummary
+from augury.study.steps import Prepared, Step
+from augury.study.study import REAL, Study
 from augury.study.study_file import shared_text
 from augury.study.summary import arm_results
 from augury.study.table import ScoredCell
@@ -46,7 +46,7 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
     found = audited(laid, ran)
     withheld, audit_checks = judged(found, arm_plans(study))
     blocks = [Block.of(laid, scored, named.name, withheld) for named in study.classifiers]
-    checks = (*gates(blocks[0]), *audit_checks)
+    checks = (*gates(blocks[0]), shortcut_check(laid.prepared), *audit_checks)
     arms = tuple(row for block in blocks for row in arm_results(block))
     makers = generator_results(laid, ran)
     contrasts = [contrast(block, checks if block is blocks[0] else (*gates(block), *audit_checks)) for block in blocks]
@@ -73,6 +73,7 @@ def conclude(laid: Laid, scored: tuple[ScoredCell, ...], ran: Ran, device: str) 
         settings=shared_text(study),
         notes=(
             *nothing_learned(arms, blocks[0].metric, len(laid.images.classes)),
+            *nothing_to_gain(arms, blocks[0].metric, study.rope),
             *small_classes(laid.too_small()),
             *collapse_notes(makers),
             *(remark for maker in makers for remark in maker.remarks),
@@ -97,6 +98,26 @@ def nothing_learned(arms: Sequence[ArmResult], metric: str, classes: int) -> tup
         f"No arm scores clearly above chance ({chance:.3f}; the best has {best:.3f}): the classifier has learned "
         "little, so the comparison says little. Give it more steps, larger images or more of them.",
     )
+
+
+def nothing_to_gain(arms: Sequence[ArmResult], metric: str, rope: float) -> tuple[str, ...]:
+    """Say so when real images alone score so high that no gain beyond the region is possible."""
+    real = next((arm.scores[metric] for arm in arms if arm.arm == REAL and arm.splits), None)
+    if real is None or not METRICS[metric].higher_is_better or 1 - real > rope:
+        return ()
+    return (
+        f"Real images alone already score {real:.3f} of 1: no arm can gain more than {1 - real:.3f} on these images. "
+        "Ask a harder question (fewer images: augury curve), or see whether something beside the picture gives the "
+        "classes away (augury look).",
+    )
+
+
+def shortcut_check(prepared: Prepared) -> Gate:
+    """Tell whether a property beside the picture, such as the file format, gives the classes away."""
+    name = "nothing beside the picture gives the classes away"
+    if not prepared.shortcuts:
+        return Gate(name, True, "file format, mode, size and border were looked at")
+    return Gate(name, None, "; ".join(sentence for _, sentence in prepared.shortcuts))
 
 
 def small_classes(sentences: Sequence[str]) -> tuple[str, ...]:
@@ -134,6 +155,7 @@ def _data_summary(laid: Laid) -> DataSummary:
         near_duplicates=laid.study.data.near_duplicates,
         skipped=laid.prepared.skipped,
         levels=laid.prepared.levels,
+        shortcuts=laid.prepared.shortcuts,
     )
 
 

@@ -100,13 +100,18 @@ class Stopwatch:
             return
 
 
-def estimate(laid: Laid, *, jobs: int, device: str) -> Estimate:
-    """Measure a few steps of each recipe and add up what is missing."""
-    watch = Stopwatch(laid.images.take(laid.cells[0].split.train), device)
+def estimate(laid: Laid, *, jobs: int, device: str, watch: Stopwatch | None = None) -> Estimate:
+    """Measure a few steps of each recipe and add up what is missing; a given watch knows some already."""
+    watch = watch or stopwatch(laid, device)
     missing = laid.plan().steps
     with torch_threads(laid.study.threads):
         seconds = sum(_seconds(step, watch, len(laid.images)) for step in missing)
     return Estimate(START_SECONDS * bool(missing) + seconds / jobs, len(missing))
+
+
+def stopwatch(laid: Laid, device: str) -> Stopwatch:
+    """Return a watch that measures on the training images of the first split."""
+    return Stopwatch(laid.images.take(laid.cells[0].split.train), device)
 
 
 def _seconds(step: Step, watch: Stopwatch, images: int) -> float:
@@ -133,8 +138,9 @@ def fit_into(laid: Laid, seconds: float, *, jobs: int, device: str) -> tuple[Lai
         SettingsError: If not even the smallest form fits.
     """
     left_out: list[str] = []
+    watch = stopwatch(laid, device)
     while True:
-        need = estimate(laid, jobs=jobs, device=device)
+        need = estimate(laid, jobs=jobs, device=device, watch=watch)
         if need.seconds <= seconds:
             return laid, need, tuple(left_out)
         smaller, what = _smaller(laid.study)
@@ -142,10 +148,19 @@ def fit_into(laid: Laid, seconds: float, *, jobs: int, device: str) -> tuple[Lai
             other = "" if laid.study.exploratory else " --preset quick takes less."
             raise SettingsError(
                 f"the smallest form of this study needs about {in_words(need.seconds)}, and the budget is "
-                f"{in_words(seconds)}. Raise --budget, or lower --size or --steps.{other}"
+                f"{in_words(seconds)}.{_costs(laid, watch, jobs)} Raise --budget, or lower --size or --steps.{other}"
             )
         laid = laid.of(smaller)
         left_out.append(what)
+
+
+def _costs(laid: Laid, watch: Stopwatch, jobs: int) -> str:
+    """Say what each generator takes of a study's time, where there are several to choose among."""
+    fits = [step.generator for step in laid.plan().steps if isinstance(step, FitGenerator)]
+    makers = [named for named in laid.study.generators if not named.recipe.control]
+    taken = {named.name: sum(watch.seconds(fit) for fit in fits if fit.kind == named.recipe.kind) for named in makers}
+    listed = ", ".join(f"{name} {in_words(seconds / jobs)}" for name, seconds in taken.items())
+    return f" Of these, training takes: {listed}; fewer --generator take less." if len(taken) > 1 else ""
 
 
 def _smaller(study: Study) -> tuple[Study | None, str]:

@@ -90,6 +90,7 @@ class Laid:
         lines += _listed("near duplicates under two labels, one group", [" ~ ".join(n) for n in cleaned.near_conflicts])
         if cleaned.near:
             lines.append(f"near duplicates: {len(cleaned.near)} groups, each kept in one part of every split")
+        lines += [f"shortcut: {sentence}" for _, sentence in prepared.shortcuts]
         return lines
 
 

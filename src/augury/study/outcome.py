@@ -148,6 +148,7 @@ class DataSummary:
     near_duplicates: str = "join"  # or leave: they were not looked for
     skipped: tuple[tuple[str, str], ...] = ()  # (name, reason) of files that could not be read
     levels: str = ""  # how images of more than 8 bits became images of 8
+    shortcuts: tuple[tuple[str, str], ...] = ()  # (property, sentence) of what gives the classes away
 
 
 @dataclass(frozen=True)

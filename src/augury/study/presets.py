@@ -104,6 +104,8 @@ def for_images(
     """
     if preset not in PRESETS:
         raise SettingsError(f"the preset must be one of {', '.join(PRESETS)}. Got {preset!r}.")
+    from augury.metrics.classification import primary_metric  # loads statistics: nothing else here does
+
     counts = images.counts()
     balanced = max(counts) < IMBALANCED * min(counts)
     quick = preset == "quick"
@@ -123,6 +125,7 @@ def for_images(
             doses[:2] if quick else doses,
             [maker.kind for maker in makers],
             balanced=balanced,
+            ranked=primary_metric(len(images.classes)) == "auroc",
             filters=tuple(filters),
         ),
     )
@@ -205,12 +208,14 @@ def arms(
     makers: Sequence[str] = ("cvae",),
     *,
     balanced: bool,
+    ranked: bool = False,
     filters: tuple[Filter, ...] = (),
 ) -> tuple[Arm, ...]:
     """Return the arms of a standard study.
 
-    Without generated images: real, class-balanced, classical, both, a moved threshold, copies, blends. With them: every
-    dose, plain and with the same classical augmentation that the rivals have, and once more through filters if any.
+    Without generated images: real, class-balanced, classical, both, a moved threshold unless the metric goes by ranks,
+    which no threshold changes, copies, blends. With them: every dose, plain and with the same classical augmentation
+    that the rivals have, and once more through filters if any.
     """
     mild: tuple[tuple[str, Any], ...] = (("augment", classical(safe)),) if safe else ()
     evened = (("sampling", "balanced"),)
@@ -225,6 +230,7 @@ def arms(
             rows.append(Arm(name=f"{name}, filtered", generator=name, amounts=doses, classifier=mild, filters=filters))
     left_out = {"balanced", "classical, balanced", "moved threshold"} if balanced else set()
     left_out |= set() if safe else {"classical", "classical, balanced"}
+    left_out |= {"moved threshold"} if ranked else set()
     return tuple(row for row in rows if row.name not in left_out)
 
 

@@ -53,7 +53,8 @@ class Status:
         failed: Title and reason of the steps that failed; the next run tries them again.
         missing: Steps that are still to be made.
         waiting: Those of the missing that wait for a failed one.
-        seconds_left: Until the run ends, or would end; None when that is not known.
+        seconds_left: Until the run ends, or would end, by steps of kinds that have run; None when none has.
+        unknown: Steps to come of kinds that have not run yet, whose time is not counted.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Status:
     missing: int = 0
     waiting: int = 0
     seconds_left: float | None = None
+    unknown: int = 0
 
     @property
     def steps(self) -> int:
@@ -82,6 +84,7 @@ class Status:
             **{name: count if self.read else None for name, count in counts.items()},
             "begun": [{"step": t, "seconds": round(seconds, 1)} for t, seconds in self.begun],
             "failed": failed,
+            "steps_of_unknown_time": self.unknown if self.read else None,
             "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
         }
 
@@ -104,6 +107,7 @@ class Status:
         if self.seconds_left is None:
             return "not known yet"
         about = f"about {in_words(self.seconds_left)}"
+        about += f", and {self.unknown} steps of kinds that have not run yet" if self.unknown else ""
         return about if self.running else f"{about}, once the same command goes on"
 
 
@@ -143,15 +147,14 @@ def _sorted(status: Status, plan: Sequence[Step], history: History) -> Status:
         failed=tuple((failure.step.title, failure.reason) for failure in ledger.failures),
         missing=missing,
         waiting=missing - len(todo),
-        seconds_left=_seconds_left([step.title for step in todo], begun, history),
+        seconds_left=_seconds_left([(step.title, 0.0) for step in todo] + begun, history),
+        unknown=sum(step.title not in history.seconds for step in todo),
     )
 
 
-def _seconds_left(todo: Sequence[str], begun: Sequence[tuple[str, float]], history: History) -> float | None:
-    """Add up the mean times that steps of the same titles took; None when there is a title that none had yet."""
-    titles = {*todo, *(title for title, _ in begun)}
-    if history.jobs is None or any(title not in history.seconds for title in titles):
+def _seconds_left(coming: Sequence[tuple[str, float]], history: History) -> float | None:
+    """Add up the mean times that steps of the same titles took, less what was spent; None when none has run yet."""
+    mean = {title: fmean(history.seconds[title]) for title, _ in coming if title in history.seconds}
+    if history.jobs is None or (coming and not mean):
         return None
-    mean = {title: fmean(history.seconds[title]) for title in titles}
-    left = sum(mean[title] for title in todo) + sum(max(0.0, mean[title] - spent) for title, spent in begun)
-    return left / history.jobs
+    return sum(max(0.0, mean[title] - spent) for title, spent in coming if title in mean) / history.jobs

@@ -102,18 +102,20 @@ class Prepared:
         cleaned: The images without harmful duplicates.
         skipped: (name, reason) of each file that could not be read, where that was allowed.
         levels: How images of more than eight bits became images of eight; empty if there were none.
+        shortcuts: (property, sentence) of each property beside the picture that gives the classes away.
     """
 
     cleaned: Cleaned
     skipped: tuple[tuple[str, str], ...] = ()
     levels: str = ""
+    shortcuts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class ReadImages(Step):
-    """Decode a source once, and set its duplicates right."""
+    """Decode a source once, look for shortcuts, and set its duplicates right."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     content: str
     how: ReadSettings
@@ -129,7 +131,9 @@ class ReadImages(Step):
         return "read images"
 
     def make(self, work: Work) -> Prepared:
-        """Read and clean."""
+        """Read, look and clean."""
+        from augury.look.shortcuts import find_shortcuts  # loads scikit-learn: steps that read nothing do without
+
         reading = read_source(self.source, self.how, work.on_step)
         cleaned = clean(
             reading.images,
@@ -140,21 +144,24 @@ class ReadImages(Step):
             near=self.near,
             conflicts=self.conflicts,
         )
-        return Prepared(cleaned, tuple((item.name, item.reason) for item in reading.skipped), reading.levels)
+        skipped = tuple((item.name, item.reason) for item in reading.skipped)
+        given_away = (each for each in find_shortcuts(reading) if each.gives_away)
+        shortcuts = tuple((each.property, each.told(reading.images.classes)) for each in given_away)
+        return Prepared(cleaned, skipped, reading.levels, shortcuts)
 
     def save(self, value: Prepared, folder: Path) -> None:
         """Write the image set and what was done."""
         cleaned = value.cleaned
         cleaned.images.save(folder)
         done = {f.name: getattr(cleaned, f.name) for f in dataclasses.fields(cleaned) if f.name != "images"}
-        rest = {"cleaned": done, "skipped": value.skipped, "levels": value.levels}
+        rest = {name: getattr(value, name) for name in ("skipped", "levels", "shortcuts")} | {"cleaned": done}
         (folder / "prepared.json").write_text(json.dumps(rest), encoding="utf-8")
 
     def load(self, folder: Path, device: str) -> Prepared:
         """Open the image set, memory-mapped."""
         rest = tuples(json.loads((folder / "prepared.json").read_text(encoding="utf-8")))
         cleaned = Cleaned(images=ImageSet.load(folder), **rest["cleaned"])
-        return Prepared(cleaned, rest["skipped"], rest["levels"])
+        return Prepared(cleaned, rest["skipped"], rest["levels"], rest["shortcuts"])
 
 
 @lru_cache(maxsize=4)
