@@ -149,8 +149,9 @@ def list_(as_json: AsJson = False) -> None:
         return
     for family, rows in entries.items():
         stdout.print(f"[bold]{family}[/]")
+        wide = max(len(row["kind"]) for row in rows)
         for row in rows:
-            stdout.print(f"  [bold]{escape(row['kind']):<10}[/] {escape(row['summary'])}")
+            stdout.print(f"  [bold]{escape(row['kind']):<{wide}}[/] {escape(row['summary'])}")
             settings = "  ".join(f"{item['name']}={item['default']}" for item in row["settings"])
             if settings:
-                stdout.print(f"  {'':<10} [dim]{escape(settings)}[/]")
+                stdout.print(f"  {'':<{wide}} [dim]{escape(settings)}[/]")
