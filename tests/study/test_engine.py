@@ -351,21 +351,21 @@ FEATURES = Features(READ, FeatureMaker(network="vgg16", weights="imagenet", augm
 TRIALS = tuple(Predict(dataclasses.replace(TRAINED, classifier=CLASSIFIER.replace(rate=r)), "val") for r in (0.1, 0.2))
 TUNE = Tune(SPLIT, ((("rate", 0.1),), (("rate", 0.2),)), even=False, trials=TRIALS)
 GOLDEN = {
-    "read": (READ, "08c886168afa347b46612e0cd7d4c7c4932c89de01fb31710c3a136782318bcb"),
-    "split": (SPLIT, "a548375440fb61d000124eeb945834f0247e9d7806b9fc3823ecc3943192089d"),
-    "generator": (FIT, "d82c97eea0514229bce01ab90fd72e5639018e762197a8dd083a934d5c9bb2f2"),
+    "read": (READ, "f53325ab3c617f14f13d3c2765317709816b40b53c9bf588ac0884d45d6ab8e6"),
+    "split": (SPLIT, "c21796de2e8cc5a569cc5f62cac908cb641befcac2f6affb5c2b4bbd89df8ece"),
+    "generator": (FIT, "38436f0a235ad25b5dc88d82a61f762a400c8a5c1cdb8c6b21b200472bd7d414"),
     "peeping generator": (
         dataclasses.replace(FIT, sees_test=True),
-        "e0de6f7bc67e130942c43b27c4ed045769f8dfe0771838271ac6f848c32376d3",
+        "423984e3035028790fabfcf3d6fbc1922fc18399b3f50f2bcbdbb996d7a0a891",
     ),
-    "chunk": (CHUNK, "43c3be9d236b1c98f491b999cd1453db1cbe8c46c834c698bc9487f9a4a522f1"),
-    "classifier": (TRAINED, "45eb3f389e2e2a6048b2b5d7475dde6f5595160188a8e93815563fde6ad32c35"),
-    "prediction": (Predict(TRAINED, "test"), "fd60e8650d443bfb916960a6a7489fc1b95b5f661d774e676e0923bc799b343a"),
-    "features": (FEATURES, "8e6236a77e45b663df1b81cc8516be9890a21fa06ccece430c12efd3380d8dc9"),
-    "tuning": (TUNE, "0730418b2cf21d94cc953056f1f67f2ff0c5ed56cbf659b8586c1d637857414c"),
+    "chunk": (CHUNK, "70a2ef203fb31e1a0eb058f28805bab066a12aced0b78663609b8da7cce24cc6"),
+    "classifier": (TRAINED, "74e9dded76d933d7ff3dc93440134afda5bb0a25e2016511364523d9e7fc050d"),
+    "prediction": (Predict(TRAINED, "test"), "0bc72bfae61d15861a5a6805873bf3e8e5831f003c08a0af4e4db4495904b8d9"),
+    "features": (FEATURES, "b0cafef89598651f6cbdbc24ce2958e89ebadf63a2b690995725779c178f3a29"),
+    "tuning": (TUNE, "37d21a05cf4831db4b808738e2c9fa36cdc836b725c0c5a7a82b3f64ce41857d"),
     "tuned classifier": (
         dataclasses.replace(TRAINED, tuned=TUNE, features=(FEATURES,)),
-        "8218cf6357945c2a0072d2d64d677eda31a6cd7cda3102c964c01597aba8af93",
+        "7ab22196c0bba8205b499d5a8b9af4d7b36cfd5ed7ddc343db27973d62d7522e",
     ),
 }
 

@@ -56,7 +56,7 @@ def contrast_chart(contrast: Contrast, rope: float, metric_label: str) -> Markup
     label = f"{words.score_one} - {words.score_other}"
     rows = [Row(label, verdict.estimate, verdict.low, verdict.high, contrast.differences)]
     if contrast.pipeline and contrast.generated:
-        rows.append(_row("the inner part's choice among all arms - best arm without", contrast.pipeline))
+        rows.append(_row("free choice among all arms - best arm without", contrast.pipeline))
     if contrast.external:
         rows.append(_row(f"images that the scarce subset left out: {words.brief}", contrast.external))
     return intervals(f"Contrasts in {metric_label} with 95 % intervals; one dot per split", rows, rope, words.lower)
