@@ -126,5 +126,10 @@ def test_what_try_reads_is_kept_whole_or_not_at_all(place, name, odd, how, given
         steps = list((folder / "out/store/ReadImages").iterdir())
         assert len(steps) == 1
         assert len(ImageSet.load(steps[0])) > 1
-        assert set(json.loads((steps[0] / "prepared.json").read_text())) == {"cleaned", "skipped", "levels"}
+        assert set(json.loads((steps[0] / "prepared.json").read_text())) == {
+            "cleaned",
+            "skipped",
+            "levels",
+            "shortcuts",
+        }
         assert not list((folder / "out/store/partial").glob("*"))
