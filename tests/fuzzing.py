@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import augury.look  # noqa: F401 - beforehand: what it stands on adds warning filters when it is loaded
 from augury.errors import AuguryError
 from augury.readers import Reading, ReadSettings, content_digest, read_source
 from pictures import colour, grey, wide

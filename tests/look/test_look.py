@@ -103,6 +103,11 @@ def test_each_shortcut_that_is_put_in_is_found_and_no_other_is(folder, property)
     assert found[property].chance == 0.5
 
 
+def test_too_few_groups_tell_nothing_of_shortcuts(folder):
+    Image.open(folder / "a" / "0.png").save(folder / "a" / "0.bmp")  # two formats: something that could differ
+    assert seen_by(folder, group="folder").shortcuts == ()
+
+
 def test_files_that_lie_and_hold_several_pictures_are_noted(folder):
     smooth(50).save(folder / "a" / "liar.png", format="JPEG")
     smooth(51).save(folder / "a" / "film.gif", save_all=True, append_images=[smooth(52)])

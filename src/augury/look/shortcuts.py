@@ -71,8 +71,8 @@ def find_shortcuts(reading: Reading) -> tuple[Shortcut, ...]:
     """
     labels = reading.images.labels.numpy()
     counts = np.bincount(labels, minlength=len(reading.images.classes))
-    if counts.min() < FOLDS:
-        return ()  # too few images of a class to tell
+    if counts.min() < FOLDS or len(set(reading.images.group_names)) < FOLDS:
+        return ()  # too few images of a class, or too few groups, to tell
     tables = {"format": _one_hot([facts.format for facts in reading.facts]), "mode": _one_hot(_modes(reading.facts))}
     tables |= {"size": _sizes(reading.facts), "border": _borders(reading.thumbnails)}
     found = [_scored(name, table, reading) for name, table in tables.items() if len(np.unique(table, axis=0)) > 1]
