@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from augury.augment import Augment
-from augury.classifiers import CovidCNNClassifier, LesionCNNClassifier, SmallCNNClassifier
+from augury.classifiers import CovidCNNClassifier, LesionCNNClassifier, ResNet18Classifier, SmallCNNClassifier
 from augury.classifiers.learner import NeuralLearner, PublishedLearner
 from augury.classifiers.neural import Published
 from augury.errors import DataError, SettingsError
@@ -169,6 +169,13 @@ class Learned(Short):
 
 def published(kind, **settings):
     return kind(**{"batch": 8, "rate": 3e-3, "dropout": 0.0, "published": True, **settings})
+
+
+def test_how_long_resnet18_waits_for_a_better_epoch_is_a_setting():
+    assert [ResNet18Classifier(patience=n).printed() for n in (0, 3)] == [
+        Published(epochs=100, patience=0),
+        Published(epochs=100, patience=3),
+    ]
 
 
 def every_epoch(recipe, train, val, seed):

@@ -113,10 +113,15 @@ class NeuralClassifier(Classifier):
         )
         return NeuralPredictor(self, Trained.of(train, exposure), learner.averaged, run.device, run.seed)
 
+    def printed(self) -> Published | None:
+        """Return how the paper trained it; a kind whose paper leaves something open has a setting for that."""
+        return self.paper
+
     def _steps(self, train: ImageSet) -> int:
-        if not self.published or self.paper is None:
+        paper = self.printed()
+        if not self.published or paper is None:
             return self.steps
-        return self.paper.epochs * math.ceil(len(train) / self.batch)
+        return paper.epochs * math.ceil(len(train) / self.batch)
 
     def _learner(
         self,
@@ -131,11 +136,12 @@ class NeuralClassifier(Classifier):
     ) -> NeuralLearner:
         objective: Objective = self.loss.objective(source.counts, source.class_shares)
         how: dict[str, Any] = {"classes": len(train.classes), "steps": steps, "device": run.device, "pixels": pixels}
-        if not self.published or self.paper is None:
+        paper = self.printed()
+        if not self.published or paper is None:
             return NeuralLearner(self, network, objective, **how)
         if val is None or not len(val):
             raise DataError("'published' keeps the best epoch on validation images. Got none.")
-        return PublishedLearner(self, network, objective, paper=self.paper, train=train, val=val, **how)
+        return PublishedLearner(self, network, objective, paper=paper, train=train, val=val, **how)
 
     def opened(self, record: dict[str, Any], weights: Path, device: str) -> NeuralPredictor:
         """Return the predictor that wrote a record and a file of weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -73,7 +74,7 @@ class ResNet18Classifier(NeuralClassifier):
     """ResNet-18 for small images, 3 x 3 stem and no max-pool (S4): SGD at 0.001, batches of 128.
 
     Steps are 100 epochs of BreastMNIST's 546 training images; `published` keeps the best validation loss of 100
-    epochs and stops after 10 without a better one (the report says early stopping, and not when).
+    epochs and stops after `patience` without a better one (the report says early stopping, and not when).
 
     Reference: He et al. 2016 (arXiv 1512.03385); the 28-px form as in MedMNIST's baselines.
 
@@ -84,7 +85,7 @@ class ResNet18Classifier(NeuralClassifier):
 
     kind: ClassVar[str] = "resnet18"
     summary: ClassVar[str] = "ResNet-18 for 28 to 64 pixels: 3 x 3 stem, no max-pool (MedMNIST report)"
-    paper: ClassVar[Published] = Published(epochs=100, patience=10)
+    paper: ClassVar[Published] = Published(epochs=100)
     steps: int = Field(default=500, ge=1, description="optimiser steps, the same for every arm")
     batch: int = Field(default=128, ge=2, description="images per step")
     weight_decay: float = Field(default=0.0, ge=0, description="weight decay; decoupled for adamw")
@@ -92,6 +93,14 @@ class ResNet18Classifier(NeuralClassifier):
     schedule: Literal["cosine", "constant"] = Field(
         default="constant", description="of the learning rate; cosine: after a warm-up over a tenth of the steps"
     )
+
+    patience: int = Field(
+        default=10, ge=0, description="with published: epochs without a better one after which it stops; 0 never stops"
+    )
+
+    def printed(self) -> Published:
+        """Return how the report trained it, stopping when `patience` says."""
+        return replace(self.paper, patience=self.patience)
 
     def build(self, shape: tuple[int, int, int], classes: int) -> nn.Module:
         """Return the untrained network."""
