@@ -116,7 +116,7 @@ def shortcut_check(prepared: Prepared) -> Gate:
     """Tell whether a property beside the picture, such as the file format, gives the classes away."""
     name = "nothing beside the picture gives the classes away"
     if not prepared.shortcuts:
-        return Gate(name, True, "file format, mode, size and border were looked at")
+        return Gate(name, True, "file format, mode, size and border do not, as far as so many images can tell")
     return Gate(name, None, "; ".join(sentence for _, sentence in prepared.shortcuts))
 
 

@@ -157,8 +157,8 @@ def fit_into(laid: Laid, seconds: float, *, jobs: int, device: str) -> tuple[Lai
 def _costs(laid: Laid, watch: Stopwatch, jobs: int) -> str:
     """Say what each generator takes of a study's time, where there are several to choose among."""
     fits = [step.generator for step in laid.plan().steps if isinstance(step, FitGenerator)]
-    makers = [named for named in laid.study.generators if not named.recipe.control]
-    taken = {named.name: sum(watch.seconds(fit) for fit in fits if fit.kind == named.recipe.kind) for named in makers}
+    makers = {named.name: named.recipe.as_trained() for named in laid.study.generators if not named.recipe.control}
+    taken = {name: fits.count(recipe) * watch.seconds(recipe) for name, recipe in makers.items()}
     listed = ", ".join(f"{name} {in_words(seconds / jobs)}" for name, seconds in taken.items())
     return f" Of these, training takes: {listed}; fewer --generator take less." if len(taken) > 1 else ""
 
