@@ -8,25 +8,24 @@ to be said of it, stands in printed/STUDY.md; what is computed follows. What is 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from generators import GRIDS, grids, mean, setting, span, study_on
+from cells import always, arms, by_metric, change
+from generators import GRIDS, grids, setting, span, study_on
+from levels import Printed, arms_table, draw, printed_table, sentences
 
-from augury.metrics.classification import METRICS
 from augury.processes import cores
-from augury.statistics import Interval, nadeau_bengio
-from augury.study import run
-from augury.study.block import Block
+from augury.study import Study, run
 from augury.study.curve import curve
 from augury.study.journal import read_history
-from augury.study.learning_curve import LearningCurve
+from augury.study.outcome import ArmResult
 from augury.study.run import Finished
 from augury.study.store import FolderStore
 from augury.study.study import REAL
 
-PRINTED = Path(__file__).parent / "printed"
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -37,23 +36,61 @@ class Part:
         title: Heading.
         study: A study file's stem.
         metrics: Columns of its table.
-        kept: Levels, for a learning curve in place of one run.
         classes: Whether precision, recall and F1 of every class are shown.
     """
 
     title: str
     study: str
     metrics: tuple[str, ...] = ("accuracy", "auroc", "balanced_accuracy")
-    kept: tuple[int, ...] = ()
     classes: bool = False
 
 
 @dataclass(frozen=True)
-class Report:
-    """One report: its runs, and what it printed each arm to gain in accuracy, where we have that arm."""
+class Counted:
+    """A study file at several numbers of real images.
 
-    parts: tuple[Part, ...]
-    printed: dict[str, float] = field(default_factory=dict)
+    Attributes:
+        title: Heading.
+        study: A study file's stem.
+        metrics: Columns of its table.
+        printed: What the report printed at each of the levels.
+        filled: The arm that does what the report did.
+        control: The arm that does the same without generated images.
+    """
+
+    title: str
+    study: str
+    metrics: tuple[str, ...]
+    printed: Mapping[int, Printed]
+    filled: str
+    control: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Gains in accuracy that a report printed, and the runs that redo them.
+
+    Attributes:
+        what: Data set or network, where a report has several.
+        published: Stem of the study in the published protocol; empty where there is none.
+        honest: Stem of the study in the honest one.
+        printed: Gain in accuracy over real images only, by arm.
+        classifier: Which of the studies' classifiers.
+    """
+
+    what: str
+    published: str
+    honest: str
+    printed: Mapping[str, float]
+    classifier: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report: its runs, and what it printed."""
+
+    parts: tuple[Part | Counted, ...]
+    compared: tuple[Compared, ...] = field(default=())
 
 
 PUBLISHED, HONEST = "The published protocol, here", "The honest protocol, here"
@@ -65,19 +102,71 @@ REPORTS = {
             Part(f"{HONEST}: BreastMNIST", "medmnist-2020"),
             Part(f"{HONEST}: PneumoniaMNIST", "medmnist-2020-pneumonia"),
         ),
+        (
+            Compared(
+                "BreastMNIST",
+                "medmnist-2020-published",
+                "medmnist-2020",
+                {"autoencoder": 0.026, "cVAE": 0.057, "cGAN": -0.011},
+            ),
+            Compared(
+                "PneumoniaMNIST",
+                "medmnist-2020-pneumonia-published",
+                "medmnist-2020-pneumonia",
+                {"autoencoder": -0.003, "cVAE": 0.014, "cGAN": 0.011},
+            ),
+        ),
     ),
     "covid-ct-gan": Report(
         (Part(PUBLISHED, "covid-ct-gan-published"), Part(HONEST, "covid-ct-gan")),
-        {"classical": 0.0603, "own GAN": 0.0402, "Loey GAN": 0.0452},
+        (
+            Compared(
+                "own CNN",
+                "covid-ct-gan-published",
+                "covid-ct-gan",
+                {"classical": 0.0603, "own GAN": 0.0402, "Loey GAN": 0.0452},
+            ),
+            Compared(
+                "VGG-16; here `efficientnet_lite0`",
+                "covid-ct-gan-published",
+                "covid-ct-gan",
+                {"classical": 0.0301, "own GAN": 0.0552, "Loey GAN": -0.0201},
+                classifier=1,
+            ),
+        ),
     ),
     "skin-dcgan": Report(
         (
             Part(PUBLISHED, "skin-dcgan-ham10000-published", classes=True),
             Part(HONEST, "skin-dcgan-ham10000", classes=True),
         ),
-        {"DCGAN · add 120": 0.03, "DCGAN · add 480": 0.04},
+        (
+            Compared(
+                "",
+                "skin-dcgan-ham10000-published",
+                "skin-dcgan-ham10000",
+                {"DCGAN · add 120": 0.03, "DCGAN · add 480": 0.04},
+            ),
+        ),
     ),
-    "skin-infogan": Report((Part(HONEST, "skin-infogan-ham10000", kept=(10, 50, 100, 250, 500)),)),
+    "skin-infogan": Report(
+        (
+            Counted(
+                "Five numbers of real malignant images, here",
+                "skin-infogan-ham10000",
+                ("balanced_accuracy", "auroc"),
+                {
+                    10: Printed((0.55, 0.50), (0.54, 0.49)),
+                    50: Printed((0.58, 0.54), (0.58, 0.54)),
+                    100: Printed((0.54, 0.50), (0.59, 0.55)),
+                    250: Printed((0.68, 0.65), (0.70, 0.67)),
+                    500: Printed((0.81, 0.81), (0.79, 0.77)),
+                },
+                filled="InfoGAN",
+                control="balanced",
+            ),
+        )
+    ),
     "isic-2019-cwgan": Report(
         (
             Part(HONEST, "isic-2019-cwgan-ham10000", classes=True),
@@ -87,20 +176,48 @@ REPORTS = {
 }
 
 
-def section(part: Part, data: Path, out: Path) -> tuple[list[str], Finished | None]:
-    """Run a part, or read what is there, and return what a page says of it."""
-    study, folder = study_on(part.study, data), out / part.study
-    head = [f"## {part.title}", "", f"`studies/{part.study}.toml`."]
-    if part.kept:
-        return [*head, "", *levels(curve(study, part.kept, folder, jobs=cores(), force=True)), *took(folder)], None
-    finished = run(study, folder, jobs=cores(), force=True)
+def ran(part: Part, data: Path, out: Path) -> Finished:
+    """Run a part, or read what is there."""
+    finished = run(study_on(part.study, data), out / part.study, jobs=cores(), force=True)
+    finished.save(out / part.study)
+    return finished
+
+
+def section(part: Part, finished: Finished) -> list[str]:
+    """Return what a page says of one run."""
     assert isinstance(finished.laid.store, FolderStore)
-    lines = [*head, told(finished), "", f"**{finished.outcome.verdict.sentence}**", ""]
+    lines = [*heading(part), told(finished), "", f"**{finished.outcome.verdict.sentence}**", ""]
     lines += [f"- {detail}" for detail in finished.outcome.verdict.details]
     for named in finished.laid.study.classifiers:
         lines += ["", *arms(finished.block(named.name), part.metrics, named.name), ""]
     lines += classes(finished) if part.classes else []
-    return [*lines, *grids(finished, GRIDS / part.study), "", *took(folder)], finished
+    return [*lines, *grids(finished, GRIDS / part.study), "", *took(finished.laid.store.root)]
+
+
+def counted(part: Counted, data: Path, out: Path) -> list[str]:
+    """Run a study at several numbers of images, and return what a page says of it."""
+    study, folder = study_on(part.study, data), out / part.study
+    curves = curve(study, tuple(part.printed), folder, jobs=cores(), force=True)
+    levels = {kept: run(at(study, kept), folder, jobs=cores(), force=True) for kept in part.printed}
+    drawing = GRIDS / part.study / "levels.svg"
+    draw(levels, part.metrics[0], drawing)
+    lines = [*heading(part), told(levels[max(levels)]), "", *sentences(curves), ""]
+    lines += ["## What is left of the gain", "", *printed_table(levels, part.printed, part.filled, part.control), ""]
+    lines += [f'![scores at each level](generators/{part.study}/{drawing.name} "scores at each level")', ""]
+    lines += ["## Every arm at every level", "", *arms_table(levels, part.metrics, (REAL, part.control)), ""]
+    for kept, finished in levels.items():
+        lines += [f"Drawn with {kept} real images:", "", *grids(finished, GRIDS / f"{part.study}-{kept}"), ""]
+    return [*lines, *took(folder)]
+
+
+def at(study: Study, kept: int) -> Study:
+    """Return a study with so many real images of the classes that it does not count otherwise."""
+    return study.replace(split=study.split.replace(per_class=kept))
+
+
+def heading(part: Part | Counted) -> list[str]:
+    """Return a part's heading and its study file."""
+    return [f"## {part.title}", "", f"`studies/{part.study}.toml`."]
 
 
 def told(finished: Finished) -> str:
@@ -114,71 +231,31 @@ def told(finished: Finished) -> str:
     return f" {data.used} images ({counts}), {cut}: {sizes}. {finished.outcome.budget}."
 
 
-def arms(block: Block, metrics: Sequence[str], classifier: str) -> list[str]:
-    """Return a row per arm: each metric with its interval, and minus real images only."""
-    names = [arm.name for arm in block.rows if arm.name in block.by_arm]
-    heads = [f"{METRICS[key].label}{extra}" for key in metrics for extra in ("", ", minus real")]
-    lines = [f"| {classifier} | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
-    return [*lines, *(f"| {name} | {' | '.join(cells(block, name, metrics))} |" for name in names)]
-
-
-def cells(block: Block, arm: str, metrics: Sequence[str]) -> list[str]:
-    """Return the cells of one arm; without an interval where there is one split only."""
-    found = []
-    for key in metrics:
-        values, real = ([*scores(block, name, key).values()] for name in (arm, REAL))
-        if len(values) < 2:
-            found += [f"{mean(values):.3f}", f"{mean(values) - mean(real):+.3f}" if arm != REAL else "–"]
-            continue
-        level, change = nadeau_bengio(values, block.ratio), difference(block, arm, key)
-        found.append(f"{level.mean:.3f} ({level.low:.3f} to {level.high:.3f})")
-        found.append(span(change, 3) if change and arm != REAL else "–")
-    return found
-
-
-def scores(block: Block, arm: str, key: str) -> dict[tuple[int, int], float]:
-    """Return one score of an arm, split by split."""
-    return block.values(arm, lambda item: item.scores[key])
-
-
-def difference(block: Block, arm: str, key: str) -> Interval | None:
-    """Return an arm minus real images only, over the splits that both have."""
-    a, b = scores(block, arm, key), scores(block, REAL, key)
-    return block.compare(a, b)
-
-
 def classes(finished: Finished) -> list[str]:
     """Return precision, recall and F1 of every class, and the confusion matrices."""
-    shown = [arm for arm in finished.outcome.arms if arm.classes]
+    several = len(finished.laid.study.classifiers) > 1
+    shown = [
+        (f"{arm.classifier}: {arm.arm}" if several else arm.arm, arm) for arm in finished.outcome.arms if arm.classes
+    ]
     lines = ["| precision / recall / F1 | " + " | ".join(finished.outcome.data.classes) + " |"]
     lines.append("|---" * (1 + len(finished.outcome.data.classes)) + "|")
-    for arm in shown:
+    for name, arm in shown:
         each = [f"{one.precision:.2f} / {one.recall:.2f} / {one.f1:.2f}" for one in arm.classes]
-        lines.append(f"| {arm.arm} | {' | '.join(each)} |")
-    if finished.outcome.positive:
-        names = ", ".join(finished.outcome.data.classes)
-        heads = ["", "sensitivity", "specificity", f"confusion (rows: actual {names})"]
-        lines += ["", f"Positive: {finished.outcome.positive}.", "", f"| {' | '.join(heads)} |", "|---|---|---|---|"]
-        for arm in shown:
-            matrix = " / ".join(" ".join(map(str, row)) for row in arm.confusion)
-            lines.append(f"| {arm.arm} | {arm.sensitivity:.3f} | {arm.specificity:.3f} | {matrix} |")
+        lines.append(f"| {name} | {' | '.join(each)} |")
+    return [*lines, "", *(positives(finished, shown) if finished.outcome.positive else [])]
+
+
+def positives(finished: Finished, shown: Sequence[tuple[str, ArmResult]]) -> list[str]:
+    """Return sensitivity and specificity of the named class, and the confusion matrices."""
+    names, positive = ", ".join(finished.outcome.data.classes), finished.outcome.positive
+    heads = ["", "sensitivity", "minus real", "specificity", f"confusion (rows: actual {names})"]
+    lines = [f"Positive: {positive}.", "", f"| {' | '.join(heads)} |", "|---" * 5 + "|"]
+    for name, arm in shown:
+        matrix = " / ".join(" ".join(map(str, row)) for row in arm.confusion)
+        found = next(one.recall_change for one in arm.classes if one.name == positive)
+        cells = [f"{arm.sensitivity:.3f}", span(found, 3) if found else "–", f"{arm.specificity:.3f}", matrix]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, ""]
-
-
-def levels(curves: Sequence[LearningCurve]) -> list[str]:
-    """Return the learning curves: a row per level and side, and what they say."""
-    lines = []
-    for found in curves:
-        lines += [
-            "| real images kept | with | score (95 % interval) | synthetic per class | chosen |",
-            "|---" * 5 + "|",
-        ]
-        for point in found.points:
-            chosen = ", ".join(f"{name} ({n})" for name, n in point.chosen)
-            score = f"{point.mean:.3f} ({point.low:.3f} to {point.high:.3f})"
-            lines.append(f"| {point.kept} | {point.side} | {score} | {point.added:.0f} | {chosen} |")
-        lines += ["", *(f"- {sentence}" for sentence in found.sentences), ""]
-    return lines
 
 
 def took(folder: Path) -> list[str]:
@@ -187,25 +264,30 @@ def took(folder: Path) -> list[str]:
     return [f"The steps of this run took {seconds / 60:.0f} minutes in all, on one thread each.", ""]
 
 
-def gains(report: Report, parts: Sequence[tuple[Part, Finished | None]]) -> list[str]:
+def gains(compared: Sequence[Compared], runs: Mapping[str, Finished]) -> list[str]:
     """Return what was printed for each arm beside what is found in both protocols, in accuracy."""
-    runs = [(part, finished) for part, finished in parts if finished is not None]
-    if not report.printed or not runs:
+    known = [each for each in compared if each.honest in runs]
+    if not known:
         return []
-    heads = ["gain in accuracy over real images only", "printed", *(part.title for part, _ in runs)]
+    heads = ["gain in accuracy", "printed", "published protocol, here", "honest protocol, here"]
+    heads += ["honest, over the best arm without generated images"]
     lines = ["## What is left of the gain", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for arm, printed in report.printed.items():
-        found = [gain(finished, arm) for _, finished in runs]
-        lines.append(f"| {arm} | {printed:+.3f} | {' | '.join(found)} |")
-    return [*lines, ""]
+    for each in known:
+        for arm, printed in each.printed.items():
+            found = [gain(runs.get(stem), each.classifier, arm) for stem in (each.published, each.honest)]
+            found.append(gain(runs[each.honest], each.classifier, arm, chosen=True))
+            name = f"{each.what}: {arm}" if each.what else arm
+            lines.append(f"| {name} | {printed:+.3f} | {' | '.join(found)} |")
+    return [*lines, "", "But in the last column, gains are over real images only.", ""]
 
 
-def gain(finished: Finished, arm: str) -> str:
-    """Return the gain of one arm in accuracy, with the first classifier; a dash where it was not run."""
-    block = finished.block(finished.laid.study.classifiers[0].name)
+def gain(finished: Finished | None, classifier: int, arm: str, *, chosen: bool = False) -> str:
+    """Return the gain of one arm in accuracy: over real images only, or over the best arm without generated ones."""
+    if finished is None:
+        return "–"
+    block = finished.block(finished.laid.study.classifiers[classifier].name)
     name = next((name for name in block.by_arm if name == arm or name.split(" · ")[0] == arm), None)
-    found = difference(block, name, "accuracy") if name else None
-    return span(found, 3) if found else "–"
+    return change(by_metric(block, "accuracy"), name, block.without if chosen else always(block, REAL)) if name else "–"
 
 
 def main() -> None:
@@ -216,16 +298,19 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("reports"))
     parser.add_argument("--only", nargs="*", help="stems of study files")
     asked = parser.parse_args()
-    report = REPORTS[asked.study]
-    parts = [part for part in report.parts if asked.only is None or part.study in asked.only]
-    lines, found = [], []
-    for part in parts:
-        said, finished = section(part, asked.data.resolve(), asked.out)
-        lines += said
-        found.append((part, finished))
-    text = (PRINTED / f"{asked.study}.md").read_text(encoding="utf-8")
+    report, data, lines = REPORTS[asked.study], asked.data.resolve(), []
+    runs: dict[str, Finished] = {}
+    for part in report.parts:
+        if asked.only is not None and part.study not in asked.only:
+            continue
+        if isinstance(part, Counted):
+            lines += counted(part, data, asked.out)
+        else:
+            runs[part.study] = ran(part, data, asked.out)
+            lines += section(part, runs[part.study])
+    text = (HERE / "printed" / f"{asked.study}.md").read_text(encoding="utf-8")
     command = f"<!-- written by: python docs/results/reports.py {asked.study} DATA -o reports, after printed/ -->"
-    print("\n".join([command, "", text, *gains(report, found), *lines, setting()]))
+    print("\n".join([command, "", text, *gains(report.compared, runs), *lines, setting()]))
 
 
 if __name__ == "__main__":

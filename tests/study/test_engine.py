@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -386,3 +387,26 @@ def test_every_field_that_is_not_a_place_changes_the_key(step):
         if field.metadata.get("identity", True) and type(getattr(step, field.name)) in changed:
             other = dataclasses.replace(step, **{field.name: changed[type(getattr(step, field.name))]})
             assert other.key != step.key, field.name
+
+
+UNGUARDED = """
+import sys
+from pathlib import Path
+
+import augury
+
+try:
+    augury.study.run(augury.study.toy(), Path(sys.argv[1]), jobs=2)
+except augury.AuguryError as error:
+    print(error)
+    raise SystemExit(1)
+"""
+
+
+def test_a_script_that_every_process_would_run_again_is_told_what_to_write(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED, encoding="utf-8")
+    command = [sys.executable, str(script), str(tmp_path / "store")]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 1
+    assert 'stands under `if __name__ == "__main__":`' in said.stdout

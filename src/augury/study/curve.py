@@ -49,7 +49,7 @@ def curve(
         study: A study with an arm that uses generated images; its `split.per_class` is set level by level.
         kept: 2 or more levels: real images kept of each class that `split.keep` does not name.
         store: Folder that keeps every step of all levels; None keeps them in memory until the call returns.
-        jobs: Processes; more than one needs a store.
+        jobs: Processes; more than one needs a store, and a script that guards its call: `if __name__ == "__main__":`.
         device: `auto`, `cpu` or `cuda`.
         force: Whether to go on where a class is too small for a generator.
         progress: Told of what happens.

@@ -23,6 +23,7 @@ from augury.study.steps import Step
 from augury.study.store import FolderStore, Store
 from augury.training import torch_threads
 
+GUARD = 'In a script, a call with several jobs stands under `if __name__ == "__main__":`.'
 OOM_SCORE = 500  # of 1000: a worker goes before the process that keeps the books and writes the report
 
 
@@ -78,6 +79,7 @@ class _Worker:
     process: SpawnProcess
     pipe: Connection
     step: Step | None = None
+    answered: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,11 +195,11 @@ class _Shift:
             answer: Attempt | StoreFullError = worker.pipe.recv()
         except (EOFError, OSError):
             worker.process.join()
-            answer = Attempt(0.0, _last_words(worker.process.exitcode, step), crashed=True)
+            answer = Attempt(0.0, _last_words(worker, step), crashed=True)
             self.workers.remove(worker)
         if isinstance(answer, StoreFullError):
             raise answer
-        worker.step = None
+        worker.step, worker.answered = None, True
         if answer.crashed and self.executor.device == "cuda" and worker in self.workers:
             self._dismiss(worker)  # some mistakes spoil a GPU for the process that made them
         self.ledger.settle(step, answer)
@@ -209,9 +211,12 @@ class _Shift:
         self.workers.remove(worker)
 
 
-def _last_words(code: int | None, step: Step) -> str:
+def _last_words(worker: _Worker, step: Step) -> str:
+    code = worker.process.exitcode
     cause = "killed, as a system does when memory runs out" if code == -9 else f"exit code {code}"
-    return str(StepDiedError(f"the process of the step '{step.title}' ended without a result ({cause})."))
+    said = f"the process of the step '{step.title}' ended without a result ({cause})."
+    unguarded = code == 1 and not worker.answered  # each process imports the script that started it
+    return str(StepDiedError(f"{said} {GUARD}" if unguarded else said))
 
 
 def _serve(pipe: Connection, root: Path, device: str, threads: int) -> None:

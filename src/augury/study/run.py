@@ -74,7 +74,7 @@ def run(
     Args:
         study: The study.
         store: Folder that keeps every step; None keeps them in memory until the call returns.
-        jobs: Processes; more than one needs a store.
+        jobs: Processes; more than one needs a store, and a script that guards its call: `if __name__ == "__main__":`.
         device: `auto`, `cpu` or `cuda`.
         force: Whether to go on where a class is too small for a generator.
         progress: Told of what happens.

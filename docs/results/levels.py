@@ -1,0 +1,96 @@
+"""One study at several numbers of real images: the arms of every level on the same images, as a table and a drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+from cells import Shared, by_metric, names_of, ranged, signed
+from matplotlib.figure import Figure
+
+from augury.metrics.classification import METRICS
+from augury.study.curve import scored_part, shared_images
+from augury.study.learning_curve import LearningCurve
+from augury.study.run import Finished
+from augury.study.study import REAL
+
+Levels = Mapping[int, Finished]
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What a report printed at one level: accuracy and AUC of real images only, and with generated ones."""
+
+    real: tuple[float, float]
+    filled: tuple[float, float]
+
+
+def shared(levels: Levels, kept: int, metric: str) -> Shared:
+    """Return the images that all levels are scored on, with the arms of one of them."""
+    laid = [finished.laid for finished in levels.values()]
+    block = levels[kept].block(laid[0].study.classifiers[0].name)
+    return Shared(by_metric(block, metric), scored_part(laid[0]), shared_images(laid))
+
+
+def arms_table(levels: Levels, metrics: Sequence[str], controls: Sequence[str]) -> list[str]:
+    """Return a row per level and arm: each metric with its interval, and minus each of the controls."""
+    heads = ["real images kept", "arm"]
+    for key in metrics:
+        heads += [METRICS[key].label, *(f"minus {name}" for name in controls)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for kept in levels:
+        scored = [shared(levels, kept, key) for key in metrics]
+        for arm in names_of(scored[0].block):
+            cells = [cell for each in scored for cell in row(each, arm, controls)]
+            lines.append(f"| {kept} | {arm} | {' | '.join(cells)} |")
+    return lines
+
+
+def row(scored: Shared, arm: str, controls: Sequence[str]) -> list[str]:
+    """Return the cells of one arm and metric."""
+    return [ranged(scored.level(arm)), *("–" if arm == name else signed(scored.change(arm, name)) for name in controls)]
+
+
+def printed_table(levels: Levels, printed: Mapping[int, Printed], filled: str, control: str) -> list[str]:
+    """Return a row per level: the gain in AUC as printed, here, and over the control that evens out the classes."""
+    heads = ["real images kept", "printed, accuracy", "printed, AUC", f"here, AUROC: {filled} minus {REAL}"]
+    heads += [f"here, AUROC: {filled} minus {control}"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for kept in levels:
+        scored, was = shared(levels, kept, "auroc"), printed[kept]
+        gains = [f"{b - a:+.2f}" for a, b in zip(was.real, was.filled, strict=True)]
+        gains += [signed(scored.change(filled, name)) for name in (REAL, control)]
+        lines.append(f"| {kept} | {' | '.join(gains)} |")
+    return lines
+
+
+def sentences(curves: Sequence[LearningCurve]) -> list[str]:
+    """Return what the curves say of the worth of generated images in real ones, and what a reader must know."""
+    return [f"- {text}" for found in curves for text in (*found.sentences, *found.notes)]
+
+
+COLOURS = ("#444444", "#0b57a4", "#7a7a00", "#b3261e", "#7b3fa0", "#00796b")
+APART = 0.03  # of a level, between points of one level, so that their intervals do not hide each other
+
+
+def draw(levels: Levels, metric: str, path: Path) -> None:
+    """Draw a metric of every arm against the number of real images kept, with intervals."""
+    matplotlib.rcParams |= {"svg.hashsalt": "augury", "svg.fonttype": "none"}  # the same file each time
+    figure = Figure(figsize=(7.6, 3.8), layout="constrained")
+    plot = figure.add_subplot()
+    names = names_of(shared(levels, next(iter(levels)), metric).block)
+    for i, (arm, colour) in enumerate(zip(names, COLOURS, strict=False)):
+        found = {kept: shared(levels, kept, metric).level(arm) for kept in levels}
+        means = [mean for mean, _, _ in found.values()]
+        ends = [[mean - low for mean, low, _ in found.values()], [high - mean for mean, _, high in found.values()]]
+        places = [kept * (1 + APART * (i - (len(names) - 1) / 2)) for kept in levels]
+        plot.errorbar(places, means, ends, label=arm, color=colour, marker="o", markersize=4, linewidth=1.3)
+    plot.set(xscale="log", xlabel="real images kept, logarithmic", ylabel=METRICS[metric].label)
+    plot.set_xticks(list(levels), [str(kept) for kept in levels], minor=False)
+    plot.minorticks_off()
+    plot.grid(axis="y", color="#dddddd")
+    figure.legend(loc="outside right upper", frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
