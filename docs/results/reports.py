@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from cells import always, arms, by_metric, change
@@ -18,6 +19,7 @@ from levels import Printed, arms_table, draw, printed_table, sentences
 
 from augury.processes import cores
 from augury.study import Study, run
+from augury.study.block import Block
 from augury.study.curve import curve
 from augury.study.journal import read_history
 from augury.study.outcome import ArmResult
@@ -269,25 +271,56 @@ def gains(compared: Sequence[Compared], runs: Mapping[str, Finished]) -> list[st
     known = [each for each in compared if each.honest in runs]
     if not known:
         return []
-    heads = ["gain in accuracy", "printed", "published protocol, here", "honest protocol, here"]
-    heads += ["honest, over the best arm without generated images"]
+    heads = ["gain in accuracy", "printed", "published protocol, here", "its splits one by one"]
+    heads += ["honest protocol, here", "honest, over the best arm without generated images"]
     lines = ["## What is left of the gain", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for each in known:
         for arm, printed in each.printed.items():
-            found = [gain(runs.get(stem), each.classifier, arm) for stem in (each.published, each.honest)]
-            found.append(gain(runs[each.honest], each.classifier, arm, chosen=True))
+            published, honest = (Gain(runs.get(stem), each.classifier, arm) for stem in (each.published, each.honest))
+            found = [published.over(REAL), published.one_by_one(), honest.over(REAL), honest.over(CHOSEN)]
             name = f"{each.what}: {arm}" if each.what else arm
             lines.append(f"| {name} | {printed:+.3f} | {' | '.join(found)} |")
-    return [*lines, "", "But in the last column, gains are over real images only.", ""]
+    return [*lines, "", "All but the last column: minus real images only.", ""]
 
 
-def gain(finished: Finished | None, classifier: int, arm: str, *, chosen: bool = False) -> str:
-    """Return the gain of one arm in accuracy: over real images only, or over the best arm without generated ones."""
-    if finished is None:
-        return "–"
-    block = finished.block(finished.laid.study.classifiers[classifier].name)
-    name = next((name for name in block.by_arm if name == arm or name.split(" · ")[0] == arm), None)
-    return change(by_metric(block, "accuracy"), name, block.without if chosen else always(block, REAL)) if name else "–"
+CHOSEN = ""  # in place of an arm's name: the one without generated images that the inner part chose
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One arm of one run, in accuracy; a dash where it was not run."""
+
+    finished: Finished | None
+    classifier: int
+    arm: str
+
+    @cached_property
+    def block(self) -> Block | None:
+        """Return the run's scored cells of the classifier."""
+        if self.finished is None:
+            return None
+        return self.finished.block(self.finished.laid.study.classifiers[self.classifier].name)
+
+    @cached_property
+    def name(self) -> str | None:
+        """Return the arm's whole name: `own GAN` stands for `own GAN · add 125`."""
+        known = self.block.by_arm if self.block else {}
+        return next((name for name in known if self.arm in (name, name.split(" · ")[0])), None)
+
+    def over(self, other: str) -> str:
+        """Return the gain over another arm, or over the chosen one, with its interval."""
+        if self.block is None or self.name is None:
+            return "–"
+        choice = always(self.block, other) if other else self.block.without
+        return change(by_metric(self.block, "accuracy"), self.name, choice)
+
+    def one_by_one(self) -> str:
+        """Return the gain over real images only of every split, ascending: what a single one would have printed."""
+        if self.block is None or self.name is None:
+            return "–"
+        block = by_metric(self.block, "accuracy")
+        a, b = block.scores(self.name), block.scores(REAL)
+        return ", ".join(f"{each:+.3f}" for each in sorted(a[unit] - b[unit] for unit in set(a) & set(b)))
 
 
 def main() -> None:

@@ -218,6 +218,18 @@ def test_the_command_writes_page_table_and_levels_that_clean_spares(source, tmp_
     assert "0 results" in capsys.readouterr().out
 
 
+def test_a_dry_run_lists_levels_steps_and_time_and_makes_nothing(source, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy.toml").write_text(STUDY)
+    assert type_in(monkeypatch, "curve", "toy.toml", "--kept", "10,20", "--allow-plugins", "--dry-run") == 0
+    out, err = capsys.readouterr()
+    single = laid(study.load_study(tmp_path / "toy.toml", allow_plugins=True), (10, 20))
+    shared = {step.key for each in single for step in each.plan().steps}
+    assert out.startswith(f"2 levels, 20 cells, {len(shared)} steps to do, about ")
+    assert "10 kept per class: 10 cells" in err
+    assert not (tmp_path / "toy").exists()
+
+
 @pytest.mark.parametrize("kept", ["ten", "10,-5", "10;20", "1.5,3"])
 def test_levels_are_typed_as_numbers(kept, source, tmp_path, monkeypatch, capsys):
     assert type_in(monkeypatch, "curve", str(tmp_path / "toy.toml"), "--kept", kept) == 2

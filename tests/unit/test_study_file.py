@@ -624,6 +624,15 @@ def test_what_a_file_leaves_out_is_not_there(extend):
     assert [named.name for named in study.generators] == ["blend"]
 
 
+def test_what_is_left_out_may_be_put_in_anew_under_its_name(extend):
+    study = extend(
+        'extends = "../long.toml"\nleave_out = { generators = ["cvae"] }\n'
+        '[[generators]]\nname = "cvae"\nkind = "superres"\nmethod = "bicubic"\n'
+    )
+    assert [(named.name, named.recipe.kind) for named in study.generators] == [("blend", "blend"), ("cvae", "superres")]
+    assert [arm.generator for arm in study.arms][1:] == ["cvae"]
+
+
 def test_paths_are_meant_from_the_file_that_says_them(extend, tmp_path):
     base = CURATED.replace("digits", "images")
     assert extend('extends = "../long.toml"', base).data.source == str(tmp_path / "images")

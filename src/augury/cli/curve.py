@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from augury.study.layout import Laid
     from augury.study.learning_curve import LearningCurve
+    from augury.study.study import Study
 
 
 @app.command()
@@ -27,6 +28,7 @@ def curve(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Default: `curve` in the study's folder.")] = None,
     jobs: Jobs = None,
     device: On = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List levels, steps and time; train nothing.")] = False,
     allow_plugins: Plugins = False,
     as_json: AsJson = False,
     force: Force = False,
@@ -42,7 +44,11 @@ def curve(
     levels, where = _levels(kept), choose_device(device)
     study = load_study(study_file, allow_plugins=allow_plugins)
     folder = out or study_file.with_suffix("") / "curve"
-    with open_store(store or study_file.with_suffix("") / "store", where) as opened:
+    steps_in = store or study_file.with_suffix("") / "store"
+    if dry_run:
+        _dry_run(study, levels, steps_in, jobs_for(jobs, study.threads, where), where)
+        return
+    with open_store(steps_in, where) as opened:
         with Bar(stderr) as bar:
             laid = lay_levels(study, levels, opened, bar.on_image, force=force)
         _keep(laid, folder)
@@ -57,6 +63,22 @@ def _levels(kept: str) -> tuple[int, ...]:
     if not all(word.isascii() and word.isdigit() for word in words):
         raise SettingsError(f"--kept lists numbers of images, such as 10,25,50,100. Got {kept!r}.")
     return tuple(map(int, words))
+
+
+def _dry_run(study: Study, levels: Sequence[int], store: Path, jobs: int, device: str) -> None:
+    from augury.study.curve import lay_levels
+    from augury.study.estimate import estimate_levels, in_words
+    from augury.study.store import FolderStore, MemoryStore
+
+    laid = lay_levels(study, levels, FolderStore(store, device) if store.is_dir() else MemoryStore(), force=True)
+    for line in laid[-1].describe():
+        tell(line)
+    for each in laid:
+        tell(f"{each.study.split.per_class} kept per class: {len(each.cells)} cells")
+    for sentence in dict.fromkeys(sentence for each in laid for sentence in each.too_small()):
+        tell(sentence)
+    need, cells = estimate_levels(laid, jobs=jobs, device=device), sum(len(each.cells) for each in laid)
+    say(f"{len(laid)} levels, {cells} cells, {need.steps} steps to do, about {in_words(need.seconds)}")
 
 
 def _keep(laid: Sequence[Laid], folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -102,10 +102,16 @@ class Stopwatch:
 
 def estimate(laid: Laid, *, jobs: int, device: str, watch: Stopwatch | None = None) -> Estimate:
     """Measure a few steps of each recipe and add up what is missing; a given watch knows some already."""
-    watch = watch or stopwatch(laid, device)
-    missing = laid.plan().steps
-    with torch_threads(laid.study.threads):
-        seconds = sum(_seconds(step, watch, len(laid.images)) for step in missing)
+    return estimate_levels([laid], jobs=jobs, device=device, watch=watch)
+
+
+def estimate_levels(levels: Sequence[Laid], *, jobs: int, device: str, watch: Stopwatch | None = None) -> Estimate:
+    """Add up what is missing of a study at several levels, as `estimate` does; what levels share is made once."""
+    largest = levels[-1]
+    watch = watch or stopwatch(largest, device)
+    missing = {step.key: step for level in levels for step in level.plan().steps}
+    with torch_threads(largest.study.threads):
+        seconds = sum(_seconds(step, watch, len(largest.images)) for step in missing.values())
     return Estimate(START_SECONDS * bool(missing) + seconds / jobs, len(missing))
 
 

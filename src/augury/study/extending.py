@@ -52,20 +52,27 @@ def changed(base: Mapping[str, Any], changes: Mapping[str, Any], left_out: Any) 
         >>> changed(base, {"title": "Short", "generators": {"cvae": {"steps": 30}}}, {"generators": ["cgan"]})
         {'title': 'Short', 'generators': [{'kind': 'cvae', 'steps': 30}]}
     """
-    result = dict(base)
+    result = _without(base, left_out)
     for name, value in changes.items():
-        before = base.get(name)
+        before = result.get(name)
         if name in LISTS:
             result[name] = _rows(name, before if isinstance(before, list) else [], value)
         else:
             both = isinstance(value, dict) and isinstance(before, dict)
             result[name] = {**before, **value} if both else value  # type: ignore[dict-item]
+    return result
+
+
+def _without(base: Mapping[str, Any], left_out: Any) -> dict[str, Any]:
+    """Return a study's table less some rows; rows of their names may then be added."""
     if not isinstance(left_out, dict) or not all(isinstance(names, list) for names in left_out.values()):
         raise SettingsError(f"{LEAVE_OUT} is a table of lists, such as {{ arms = ['blend'] }}. Got {left_out!r}.")
     only_known(list(left_out), LISTS, LEAVE_OUT)
+    result = dict(base)
     for name, names in left_out.items():
-        _known(name, names, result.get(name, []))
-        result[name] = [row for row in result[name] if name_of(row) not in names]
+        rows = base.get(name, [])
+        _known(name, names, rows)
+        result[name] = [row for row in rows if name_of(row) not in names]
     return result
 
 
