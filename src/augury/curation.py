@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from augury.classifiers.base import Classifier, Predictor
 from augury.classifiers.features import FeatureMaker
 from augury.errors import DataError
-from augury.filters import PIXELS, Filter, Fold, Known, Opinion, Rows, Seen
+from augury.filters import PIXELS, Filter, Fold, Known, Opinion, Rows, Seen, labels_of
 from augury.images import ImageSet
 from augury.seeds import seed_for
+from augury.selections import JUDGE, Selection
 from augury.splits import cross_folds
 from augury.stored import StoredPixels, in_chunks
 from augury.training import Run
@@ -193,6 +194,33 @@ def vectors_of(images: ImageSet, space: str, device: str = "cpu") -> Rows:
     if space == PIXELS:
         rows = rows - rows.mean(1, keepdim=True)
     return np.asarray((rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-9)).numpy())
+
+
+def in_order(select: Selection, pool: ImageSet, judge: Callable[[], Predictor], device: str = "cpu") -> list[int]:
+    """Return the positions of images of one class as a selection orders them, in the space that it measures in.
+
+    Args:
+        select: The selection.
+        pool: N images of one class.
+        judge: Gives the classifier whose features are measured; called if the selection asks for them.
+        device: Where networks run.
+    """
+    space = select.measures_in()
+    if space == JUDGE:
+        return select.order(pool, judge().features(pool.images))
+    return select.order(pool, vectors_of(pool, space, device) if space else np.empty((len(pool), 0)))
+
+
+def rules_in_words(filters: Sequence[Filter], select: Selection | None) -> str:
+    """Return filters and a selection in words; empty where images are used as they were drawn.
+
+    Example:
+        >>> from augury.selections import Diverse
+        >>> rules_in_words([], None), rules_in_words([], Diverse())
+        ('', 'diverse')
+    """
+    words = [labels_of(filters)] if filters else []
+    return " + ".join([*words, select.kind] if select is not None else words)
 
 
 def _shrunk(images: torch.Tensor | StoredPixels) -> torch.Tensor:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augury.curation import Curator, vectors_of
+from augury.classifiers.base import Predictor
+from augury.curation import Curator, in_order
 from augury.filters import Rows
 from augury.generators.base import Sampler
 from augury.handover.nearness import (
@@ -24,7 +25,6 @@ from augury.handover.nearness import (
 from augury.handover.plan import Plan
 from augury.images import ImageSet
 from augury.seeds import seed_for
-from augury.selections import JUDGE
 from augury.training import Run
 
 COPY, TWICE, ALIKE, SPARE, UNPICKED = "copy", "drawn twice", "looks like another", "not needed", "not selected"
@@ -156,10 +156,7 @@ class _Sieve:
         select = self.curation.select
         if select is None or not rows:
             return rows
-        images, space = pool.take(rows), select.measures_in()
-        if space == JUDGE:
-            judges = self.curator.judges or [self.curation.judge.fit(self.real, None, self.run)]
-            vectors = judges[0].features(images.images)
-        else:
-            vectors = vectors_of(images, space, self.device) if space else np.empty((len(rows), 0))
-        return [rows[i] for i in select.order(images, vectors)]
+        return [rows[i] for i in in_order(select, pool.take(rows), self._judge, self.device)]
+
+    def _judge(self) -> Predictor:
+        return self.curator.judges[0] if self.curator.judges else self.curation.judge.fit(self.real, None, self.run)

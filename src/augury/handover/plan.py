@@ -9,8 +9,9 @@ from pathlib import Path
 
 from augury.classifiers import SmallCNNClassifier
 from augury.classifiers.base import Classifier
+from augury.curation import rules_in_words
 from augury.errors import DataError, LeakError, SettingsError
-from augury.filters import Filter, labels_of
+from augury.filters import Filter
 from augury.generators import generator_from, load_sampler
 from augury.generators.base import Generator, Sampler
 from augury.images import ImageSet
@@ -48,8 +49,7 @@ class Curation:
             >>> Curation().label
             'none'
         """
-        words = [labels_of(self.filters)] if self.filters else []
-        return " + ".join([*words, self.select.kind] if self.select is not None else words) or "none"
+        return rules_in_words(self.filters, self.select) or "none"
 
 
 @dataclass(frozen=True)

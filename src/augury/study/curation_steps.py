@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from augury.classifiers.base import Classifier, Predictor
 from augury.classifiers.features import FeatureBank
-from augury.curation import Curated, Curator, fit_judge, judge_folds, know, load_known, save_known, vectors_of
+from augury.curation import Curated, Curator, fit_judge, in_order, judge_folds, know, load_known, save_known
 from augury.filters import Filter, Known
 from augury.images import ImageSet
-from augury.selections import JUDGE, Selection
+from augury.selections import Selection
 from augury.study.classifier_steps import Features, images_of
 from augury.study.steps import DrawImages, MakeSplit, Pool, Step, Work, join_chunks, part_of
 
@@ -133,13 +132,7 @@ class Select(Pool):
     def make(self, work: Work) -> ImageSet:
         """Put in order."""
         pool = join_chunks([images_of(work.get(source)) for source in self.pool])
-        return pool.take(self.selection.order(pool, self._vectors(pool, work)))
-
-    def _vectors(self, pool: ImageSet, work: Work) -> Any:
-        space = self.selection.measures_in()
-        if space == JUDGE:
-            return work.get(self.judge).features(pool.images)  # type: ignore[arg-type]
-        return vectors_of(pool, space, work.device) if space else np.empty((len(pool), 0))
+        return pool.take(in_order(self.selection, pool, lambda: work.get(self.judge), work.device))  # type: ignore[arg-type]
 
     def save(self, value: ImageSet, folder: Path) -> None:
         """Write the images, in order."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from augury.classifiers.base import GENERATOR_SEES_TEST, Classifier
-from augury.curation import JUDGES, spaces_of
-from augury.filters import Filter, labels_of
+from augury.curation import JUDGES, rules_in_words, spaces_of
+from augury.filters import Filter
 from augury.images import ImageSet
 from augury.mixing import Synthetic, class_shares
 from augury.policies import Nothing, Policy
@@ -52,8 +52,7 @@ class ArmPlan:
     @property
     def curation(self) -> str:
         """Return its filters and its selection in words; empty for a pool that is used as it was drawn."""
-        words = [labels_of(self.filters)] if self.filters else []
-        return " + ".join([*words, self.select.kind] if self.select is not None else words)
+        return rules_in_words(self.filters, self.select)
 
     @property
     def uses_generated(self) -> bool:
