@@ -1,6 +1,7 @@
 """Studies whose generators are audited: a copier, an honest one, and the controls."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 
@@ -15,10 +16,10 @@ from augury.metrics.classification import METRICS
 from augury.policies import Ratio
 from augury.splits import SplitPlan
 from augury.study import Arm, Audit
-from augury.study.audit_results import judged, predicted
+from augury.study.audit_results import UNDONE, judged, predicted
 from augury.study.audit_steps import AuditControls, AuditCopying, MeasureFidelity
 from augury.study.grid import arm_plans
-from augury.study.outcome import Audited, AuditedMaker
+from augury.study.outcome import Audited, AuditedMaker, Gate
 from augury.study.steps import DrawImages, FitGenerator
 from augury.study.store import FolderStore, MemoryStore
 from augury.study.table import results_csv
@@ -171,6 +172,18 @@ def test_an_audit_that_is_lost_is_made_again_and_comes_to_the_same_end(finished,
     again = study.run(plan, home)
     assert {type(step) for step in again.ran.made} == {AuditCopying, MeasureFidelity}
     assert repr(again.outcome.audited) == repr(finished.outcome.audited)
+
+
+def test_an_audit_that_is_not_done_yet_is_a_check_without_an_answer(finished, plan, home, tmp_path):
+    shutil.copytree(home, tmp_path / "store")
+    store = FolderStore(tmp_path / "store")
+    for planned in finished.laid.audits.makers:
+        if planned.maker == "oracle":
+            store.discard(store.folder(planned.copying))
+    undone = study.collect(plan, tmp_path / "store")
+    assert undone.outcome.audited.pending == ("oracle",)
+    assert gate(undone, "copying audit: oracle") == Gate("copying audit: oracle", None, UNDONE)
+    assert finished.outcome.audited.pending == ()
 
 
 # ---- where it leads

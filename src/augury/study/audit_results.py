@@ -30,6 +30,7 @@ from augury.study.outcome import Audited, AuditedMaker, Gate, Predicted
 from augury.study.steps import Step
 from augury.study.study import REAL, NamedGenerator
 
+UNDONE = "It has no result. Run the study to its end: until then nobody knows whether these images are copies"
 FEWEST_MAKERS = 4  # generators; with three the least p value of a rank correlation is 0.33
 MEASURES: dict[str, tuple[str, int]] = {  # field -> name in words, sign that makes larger better
     "kid": ("KID", -1),
@@ -52,7 +53,13 @@ def audited(laid: Laid, ran: Ran) -> Audited:
 
     decisions, controls = _decisions(laid, by_maker, found)
     makers = tuple(_maker(laid, name, rows, decisions.get(name), found) for name, rows in by_maker.items())
-    return Audited(tuple(maker for maker in makers if maker.splits), controls)
+    pending = tuple(name for name, rows in by_maker.items() if name not in decisions and _pending(rows, found))
+    return Audited(tuple(maker for maker in makers if maker.splits), controls, pending=pending)
+
+
+def _pending(rows: Sequence[PlannedAudit], found: Callable[[Step | None], Any]) -> bool:
+    """Tell whether an audit of copying was planned in some split, and has no result there."""
+    return any(planned.copying is not None and found(planned.copying) is None for planned in rows)
 
 
 def judged(found: Audited, rows: Sequence[ArmPlan]) -> tuple[dict[str, str], tuple[Gate, ...]]:
@@ -66,6 +73,7 @@ def judged(found: Audited, rows: Sequence[ArmPlan]) -> tuple[dict[str, str], tup
     gates = tuple(_gate(maker.decision, nothing_left) for maker in found.makers if maker.decision)
     if found.controls is not None and not found.controls.passed:
         gates = (Gate("copying audit", None, f"void: {found.controls.sentence}"),)
+    gates += tuple(Gate(f"copying audit: {name}", None, UNDONE) for name in found.pending)
     reasons = {arm: maker.decision.sentence for arm, maker in copied.items() if maker.decision}
     return ({} if nothing_left else reasons), gates
 

@@ -311,11 +311,15 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Audited:
-    """The audits of a study: its generators, the controls, and whether fidelity foretold usefulness."""
+    """The audits of a study: its generators, the controls, and whether fidelity foretold usefulness.
+
+    `pending` names those of which nobody has looked for copies yet, because the study has not run to its end.
+    """
 
     makers: tuple[AuditedMaker, ...] = ()
     controls: Controls | None = None
     predicted: tuple[Predicted, ...] = ()
+    pending: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
