@@ -173,9 +173,11 @@ def _details(kind: Kind, evidence: Evidence, interval: Interval, posterior: Post
 
 def _reasons(kind: Kind, evidence: Evidence, interval: Interval) -> tuple[str, ...]:
     if kind is Kind.WITHHELD:
+        listed = tuple(f"Withheld because: {reason}." for reason in evidence.withheld)
+        if _nothing_differs(evidence, interval):
+            return listed
         span = f"95 % interval {signed(interval.low)} to {signed(interval.high)}"
         measured = f"{signed(interval.mean)} {evidence.metric_label} ({span})"
-        listed = tuple(f"Withheld because: {reason}." for reason in evidence.withheld)
         return (*listed, f"The measured difference is {measured}; it is not a finding.")
     if kind is Kind.EXPLORATORY:
         return tuple(f"Exploratory because: {reason}." for reason in evidence.exploratory)

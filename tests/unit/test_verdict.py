@@ -4,7 +4,7 @@ import pytest
 
 from augury.errors import DataError, SettingsError
 from augury.statistics import Bootstrap, nadeau_bengio
-from augury.verdict import ABSENCE, Evidence, Kind, decide
+from augury.verdict import ABSENCE, NO_SPREAD, Evidence, Kind, decide
 
 SPREAD = (0.002, -0.002, 0.001, -0.001, 0.0) * 5  # mean 0, sd about .0014
 
@@ -166,6 +166,8 @@ def test_absence_of_evidence_is_named_where_nothing_was_found(case, kind):
 def test_reasons_are_listed():
     withheld = decide(evidence(0.05, withheld=("a leak", "a failed gate"), exploratory=("one repeat",))).details
     assert withheld[:2] == ("Withheld because: a leak.", "Withheld because: a failed gate.")
+    same = decide(evidence(0, 0, withheld=("a leak",), same_predictions=True)).details
+    assert same[:2] == ("Withheld because: a leak.", NO_SPREAD)
     assert withheld[2].startswith("The measured difference is +0.050 AUROC (95 % interval +0.048 to +0.052); it is not")
     exploratory = decide(evidence(0.05, exploratory=("one repeat",))).details
     assert exploratory[0] == "Exploratory because: one repeat."
