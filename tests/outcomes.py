@@ -11,6 +11,8 @@ from augury.audit import Controls, CopyingInSpace, Decision, PairDiversity, Spac
 from augury.metrics import reliability
 from augury.one_test_set import PatientBootstrap, delong, mcnemar
 from augury.statistics import Interval, holm, nadeau_bengio, wilson
+from augury.study.audit_outcome import Audited, AuditedMaker, Predicted
+from augury.study.clinic_outcome import Clinic, ClinicArm, OneTestSet, Operating, Subgroup, Subgroups
 from augury.study.doses import dose_readings
 from augury.study.exhibit import (
     ClassGallery,
@@ -25,24 +27,15 @@ from augury.study.exhibit import (
 )
 from augury.study.outcome import (
     ArmResult,
-    Audited,
-    AuditedMaker,
     ClassResult,
-    Clinic,
-    ClinicArm,
     Contrast,
     Curation,
     DataSummary,
     Diversity,
     Gate,
     GeneratorResult,
-    OneTestSet,
-    Operating,
     Outcome,
     PlanSummary,
-    Predicted,
-    Subgroup,
-    Subgroups,
 )
 from augury.study.watching import DISTANCE
 from augury.tipping import tipping_points

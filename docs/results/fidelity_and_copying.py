@@ -23,9 +23,10 @@ from augury.filters import PIXELS, Agreement, NearCopy
 from augury.images import ImageSet
 from augury.processes import cores
 from augury.study import load_study, run
+from augury.study.audit_outcome import AuditedMaker
 from augury.study.conclude import environment
 from augury.study.layout import lay_out
-from augury.study.outcome import AuditedMaker, Outcome
+from augury.study.outcome import Outcome
 from augury.study.store import MemoryStore
 
 STUDIES = Path(__file__).parents[2] / "studies"

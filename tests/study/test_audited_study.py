@@ -16,10 +16,11 @@ from augury.metrics.classification import METRICS
 from augury.policies import Ratio
 from augury.splits import SplitPlan
 from augury.study import Arm, Audit
+from augury.study.audit_outcome import Audited, AuditedMaker
 from augury.study.audit_results import UNDONE, judged, predicted
 from augury.study.audit_steps import AuditControls, AuditCopying, MeasureFidelity
 from augury.study.grid import arm_plans
-from augury.study.outcome import Audited, AuditedMaker, Gate
+from augury.study.outcome import Gate
 from augury.study.steps import DrawImages, FitGenerator
 from augury.study.store import FolderStore, MemoryStore
 from augury.study.table import results_csv

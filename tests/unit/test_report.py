@@ -14,8 +14,9 @@ from augury.report.page import render
 from augury.report.pictures import LARGEST, mosaic, picture
 from augury.report.reliability import reliability_chart
 from augury.statistics import Bootstrap, Interval
+from augury.study.clinic_outcome import Subgroup, Subgroups
 from augury.study.exhibit import ClassGallery, Curve
-from augury.study.outcome import ClassResult, Failure, Gate, Subgroup, Subgroups
+from augury.study.outcome import ClassResult, Failure, Gate
 from outcomes import arms, blob, contrast, galleries, outcome, pictures_of, rivals_only, words_of
 
 HOSTILE = ("<script>alert(1)</script>", "=cmd()", "naevus 😀\n\"quoted\" & 'so'")

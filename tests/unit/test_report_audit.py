@@ -12,8 +12,9 @@ from augury.report import audit, fidelity, findings, sieve
 from augury.report.page import render
 from augury.report.pictures import picture
 from augury.study import outcome_json
+from augury.study.audit_outcome import Audited
 from augury.study.exhibit import Closest
-from augury.study.outcome import Audited, Curation
+from augury.study.outcome import Curation
 from augury.study.table import results_csv
 from outcomes import DECISIONS, audited_galleries, audited_outcome, maker, outcome, pictures_of, words_of
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from augury.audit import CopyingInSpace
 from augury.report.findings import DASH, plain, share
 from augury.report.pictures import Picture, picture
+from augury.study.audit_outcome import Audited, AuditedMaker
 from augury.study.exhibit import Closest, Gallery
-from augury.study.outcome import Audited, AuditedMaker
 
 DECISION = (
     "Drawn images are compared with the real images that their generator was trained on, and with real images that it "

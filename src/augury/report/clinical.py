@@ -5,7 +5,7 @@ from __future__ import annotations
 from augury.one_test_set import Auroc
 from augury.report.findings import plain, probability, signed
 from augury.study.clinic import RESAMPLES
-from augury.study.outcome import Clinic, OneTestSet
+from augury.study.clinic_outcome import Clinic, OneTestSet
 from augury.study.subgroups import FEWEST_IMAGES
 
 THRESHOLDS = (

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from augury.audit import SpaceFidelity
 from augury.report.findings import DASH, plain, probability, signed
+from augury.study.audit_outcome import AuditedMaker, Predicted
 from augury.study.audit_steps import JUDGE
-from augury.study.outcome import AuditedMaker, Predicted
 
 NO_VERDICT = (
     "None of these numbers enters the verdict or withholds an arm: images may look right and be of no use, or look "

@@ -10,16 +10,7 @@ from augury.report.picks import score
 from augury.report.wording import wording
 from augury.statistics import Bootstrap, Interval, dose_region
 from augury.study.exhibit import ClassGallery
-from augury.study.outcome import (
-    ArmResult,
-    ClassResult,
-    Contrast,
-    DataSummary,
-    Failure,
-    Gate,
-    Outcome,
-    PlanSummary,
-)
+from augury.study.outcome import ArmResult, ClassResult, Contrast, DataSummary, Failure, Gate, Outcome, PlanSummary
 from augury.verdict import Verdict
 from augury.verdict import signed as with_sign
 

@@ -14,9 +14,10 @@ from augury.report.pictures import LARGEST, Picture, picture
 from augury.report.reliability import reliability_chart
 from augury.report.templates import template
 from augury.report.wording import wording
+from augury.study.clinic_outcome import Clinic
 from augury.study.doses import DoseReading
 from augury.study.exhibit import ClassGallery, Gallery
-from augury.study.outcome import ArmResult, ClassResult, Clinic, Contrast, Outcome
+from augury.study.outcome import ArmResult, ClassResult, Contrast, Outcome
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from augury.metrics.calibration import ReliabilityBin
 from augury.report.svg import Axis, anchor, axis, drawing, element
-from augury.study.outcome import ClinicArm
+from augury.study.clinic_outcome import ClinicArm
 
 TOP, BOTTOM, HEIGHT = 14, 268, 308  # pixels: the plot's upper and lower edge, and all with ticks and the axis' name
 

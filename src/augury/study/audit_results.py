@@ -21,12 +21,13 @@ from augury.audit import (
 )
 from augury.generators.external import leak_not_ruled_out
 from augury.metrics.classification import METRICS
+from augury.study.audit_outcome import Audited, AuditedMaker, Predicted
 from augury.study.audits import PlannedAudit
 from augury.study.block import Block
 from augury.study.engine import Ran
 from augury.study.grid import ArmPlan
 from augury.study.layout import Laid
-from augury.study.outcome import Audited, AuditedMaker, Gate, Predicted
+from augury.study.outcome import Gate
 from augury.study.steps import Step
 from augury.study.study import REAL, NamedGenerator
 

@@ -16,7 +16,7 @@ from augury.metrics.classification import METRICS
 from augury.metrics.operating import average_precision, operating_point, prevalence
 from augury.one_test_set import AurocDifference, PatientBootstrap, delong, mcnemar, patient_bootstrap
 from augury.study.block import Block, Unit
-from augury.study.outcome import Clinic, ClinicArm, OneTestSet, Operating
+from augury.study.clinic_outcome import Clinic, ClinicArm, OneTestSet, Operating
 from augury.study.steps import Part
 from augury.study.study import REAL
 from augury.study.subgroups import subgroups

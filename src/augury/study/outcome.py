@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from augury.audit import Controls, CopyingInSpace, Decision, PairDiversity, SpaceFidelity
-from augury.metrics.calibration import ReliabilityBin
-from augury.one_test_set import AurocDifference, McNemar, PatientBootstrap
 from augury.statistics import Bootstrap, Interval
+from augury.study.audit_outcome import Audited
+from augury.study.clinic_outcome import Clinic
 from augury.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -251,185 +250,12 @@ class Curation:
 
 
 @dataclass(frozen=True)
-class AuditedMaker:
-    """A generator, with or without filters, as it was audited in the splits of the first repeat.
-
-    Attributes:
-        maker: Its name and its filters.
-        generator: Its name.
-        near_copies: Whether its images keep close to single real ones by construction.
-        arms: Arms that use these images.
-        splits: Splits audited.
-        decision: Whether they are copies; None if that was not looked at.
-        copying: What was found, by space: means over splits.
-        fidelity: How near they come to real ones: means over splits; all classes, then each class.
-        tstr: Balanced accuracy on real images of a classifier trained on them only, mean over splits; None without one.
-        trts: Balanced accuracy on them of the classifier trained on real images, mean over splits; None without one.
-        real: Balanced accuracy on real images of the classifier trained on real images, mean over these splits.
-        gain: Best difference of its arms to real images only in the primary metric, mean over splits; None without one.
-        unknown: Why a leak cannot be ruled out; empty where it can.
-        diversity: How different its images of a class are from each other, by measure and class: means over splits.
-    """
-
-    maker: str
-    generator: str
-    near_copies: bool
-    arms: tuple[str, ...]
-    splits: int
-    decision: Decision | None
-    copying: tuple[CopyingInSpace, ...]
-    fidelity: tuple[SpaceFidelity, ...]
-    tstr: float | None
-    trts: float | None
-    real: float | None
-    gain: float | None
-    unknown: str = ""
-    diversity: tuple[PairDiversity, ...] = ()
-
-    @property
-    def withheld(self) -> bool:
-        """Tell whether its arms take no part in the verdict."""
-        return self.decision is not None and self.decision.state == "red"
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """Whether a measure of fidelity went along with usefulness over the generators of this study.
-
-    Attributes:
-        measure: Name of the measure.
-        rho: Spearman's rank correlation, signed so that 1 means: the better the measure, the larger the gain.
-        p: Its p value, two-sided, from permutations.
-        makers: Number of generators.
-    """
-
-    measure: str
-    rho: float
-    p: float
-    makers: int
-
-
-@dataclass(frozen=True)
-class Audited:
-    """The audits of a study: its generators, the controls, and whether fidelity foretold usefulness.
-
-    `pending` names those of which nobody has looked for copies yet, because the study has not run to its end.
-    """
-
-    makers: tuple[AuditedMaker, ...] = ()
-    controls: Controls | None = None
-    predicted: tuple[Predicted, ...] = ()
-    pending: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Failure:
     """A step that failed, and how many cells it took with it."""
 
     step: str
     reason: str
     cells: int
-
-
-@dataclass(frozen=True)
-class Operating:
-    """What a threshold from the inner part gives on the test part: means over splits.
-
-    `target` is the specificity aimed at; `change` the difference in sensitivity to real images only, None for that arm.
-    """
-
-    target: float
-    sensitivity: float
-    specificity: float
-    change: Interval | None
-
-
-@dataclass(frozen=True)
-class ClinicArm:
-    """One arm as a clinician would ask about it.
-
-    Attributes:
-        arm: Its name.
-        points: Operating points of the positive class; empty when none is named.
-        average_precision: Of the positive class, mean over splits; None when none is named.
-        recalibrated: log_loss, brier and ece after recalibration (temperature and class shifts, fitted on the inner
-            part), mean over splits; what they were before stands in `ArmResult.scores`.
-        even_balanced_accuracy: Balanced accuracy once the classes are weighed alike, fitted on the inner part.
-        reliability: Bins of the highest probability, every scored image of the first repeat once.
-        reliability_recalibrated: Likewise, after recalibration.
-    """
-
-    arm: str
-    points: tuple[Operating, ...]
-    average_precision: float | None
-    recalibrated: dict[str, float]
-    even_balanced_accuracy: float
-    reliability: tuple[ReliabilityBin, ...]
-    reliability_recalibrated: tuple[ReliabilityBin, ...]
-
-
-@dataclass(frozen=True)
-class OneTestSet:
-    """Two arms on one test set, probabilities averaged over trainings: what chance in its patients does.
-
-    Attributes:
-        part: `test` (a given test part) or `rest` (what a scarce subset left out).
-        images: Images of the part.
-        groups: Their groups.
-        one: The arm chosen most often.
-        other: The arm that it is compared with; the same one where nothing else was chosen.
-        one_score: Primary metric.
-        other_score: Likewise.
-        auroc: DeLong's comparison, one minus other; two classes only.
-        mcnemar: The images that only one of them got right.
-        bootstrap: Difference in the primary metric with its BCa interval over groups.
-        reasons: Why something of this is missing.
-    """
-
-    part: str
-    images: int
-    groups: int
-    one: str
-    other: str
-    one_score: float
-    other_score: float
-    auroc: AurocDifference | None = None
-    mcnemar: McNemar | None = None
-    bootstrap: PatientBootstrap | None = None
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Subgroup:
-    """The scored images with one value of a further column; `scores` hold one value per arm, None if undefined."""
-
-    value: str
-    images: int
-    groups: int
-    scores: tuple[float | None, ...]
-
-
-@dataclass(frozen=True)
-class Subgroups:
-    """The primary metric of some arms in the subgroups of one further column."""
-
-    column: str
-    arms: tuple[str, ...]
-    rows: tuple[Subgroup, ...]
-
-
-@dataclass(frozen=True)
-class Clinic:
-    """What a clinician asks of one classifier, for real images only and the arms chosen most often.
-
-    `prevalence` is the share of the positive class in the test parts; None when none is named.
-    """
-
-    classifier: str
-    arms: tuple[ClinicArm, ...]
-    prevalence: float | None = None
-    test_sets: tuple[OneTestSet, ...] = ()
-    subgroups: tuple[Subgroups, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -460,7 +286,7 @@ class Outcome:
     environment: dict[str, str]
     notes: tuple[str, ...] = ()
     clinics: tuple[Clinic, ...] = ()
-    audited: Audited = Audited()
+    audited: Audited = field(default_factory=Audited)
     curations: tuple[Curation, ...] = ()
     doses: tuple[DoseReading, ...] = ()
 

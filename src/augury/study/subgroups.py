@@ -11,7 +11,7 @@ from augury.errors import DataError
 from augury.metrics.arrays import Array
 from augury.metrics.classification import METRICS
 from augury.study.block import Block
-from augury.study.outcome import Subgroup, Subgroups
+from augury.study.clinic_outcome import Subgroup, Subgroups
 from augury.study.study import REAL
 from augury.study.table import ScoredCell
 
