@@ -6,24 +6,20 @@ when groups have unequal sizes; here each repeat deals the groups anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, Field
 
+from augury.dealing import Groups, Rows, dealt, presence, shared_out
 from augury.errors import DataError, SettingsError
 from augury.images import PARTS, ImageSet
 from augury.seeds import seed_for
 from augury.settings import Recipe, by_name, nearest
 
-_Rows = npt.NDArray[np.int64]
-
 _FEWEST = 3  # groups of a class: one to train, one to choose, one to test
-_TOLERANCE = 0.15  # how far a fold's number of images may lie from the mean
 
 
 @dataclass(frozen=True)
@@ -104,11 +100,11 @@ class SplitPlan(Recipe):
             >>> len(splits), len(splits[0].train), len(splits[0].val), len(splits[0].test)
             (6, 6, 2, 4)
         """
-        groups = _Groups.of(images)
+        groups = Groups.of(images)
         cut = self._given if self.plan == "given" else self._folds
         return tuple(cut(images, groups, seed))
 
-    def _folds(self, images: ImageSet, groups: _Groups, seed: int) -> list[Split]:
+    def _folds(self, images: ImageSet, groups: Groups, seed: int) -> list[Split]:
         everything = np.arange(len(groups))
         kept = self._scarce(images, groups, everything, seed)
         rest = groups.positions(np.setdiff1d(everything, kept))
@@ -116,7 +112,7 @@ class SplitPlan(Recipe):
         splits = []
         for repeat in range(self.repeats):
             rng = _rng(seed, "folds", repeat)
-            fold_of = _dealt(groups.take(kept), self.folds, rng)
+            fold_of = dealt(groups.take(kept), self.folds, rng)
             _check_everywhere(images, groups.take(kept), fold_of, self.folds)
             for fold in range(self.folds):
                 test = groups.positions(kept[fold_of == fold])
@@ -124,7 +120,7 @@ class SplitPlan(Recipe):
                 splits += [Split(repeat, fold, i, train, val, test, rest) for i, (train, val) in enumerate(inner)]
         return splits
 
-    def _given(self, images: ImageSet, groups: _Groups, seed: int) -> list[Split]:
+    def _given(self, images: ImageSet, groups: Groups, seed: int) -> list[Split]:
         part_of = _given_parts(images, groups)
         train, val, test = (np.flatnonzero(part_of == part) for part in range(len(PARTS)))
         _check_given(images, groups, train, test)
@@ -140,7 +136,7 @@ class SplitPlan(Recipe):
         return splits
 
     def _inner(
-        self, groups: _Groups, outer: _Rows, rng: np.random.Generator
+        self, groups: Groups, outer: Rows, rng: np.random.Generator
     ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
         """Cut the outer training groups into (train, val), once per inner fold."""
         chosen = groups.take(outer)
@@ -148,16 +144,16 @@ class SplitPlan(Recipe):
         pinned = (chosen.has & (chosen.has.sum(axis=0) == 1)).any(axis=1)
         free = np.flatnonzero(~pinned)
         if self.inner_folds == 1:
-            part_of, vals = _shared_out(chosen, free, self.inner_share, rng), range(1, 2)
+            part_of, vals = shared_out(chosen, free, self.inner_share, rng), range(1, 2)
         else:
             part_of, vals = np.full(len(chosen), -1), range(self.inner_folds)
-            part_of[free] = _dealt(chosen.take(free), self.inner_folds, rng)
+            part_of[free] = dealt(chosen.take(free), self.inner_folds, rng)
         if not all((part_of == part).any() and chosen.has[part_of != part].any(axis=0).all() for part in vals):
             few = f"{len(chosen)} groups of images are left for training and validation"
             raise DataError(f"{few}: too few for an inner part. Use more folds, fewer inner folds, or add images.")
         return [(groups.positions(outer[part_of != part]), groups.positions(outer[part_of == part])) for part in vals]
 
-    def _scarce(self, images: ImageSet, groups: _Groups, rows: _Rows, seed: int) -> _Rows:
+    def _scarce(self, images: ImageSet, groups: Groups, rows: Rows, seed: int) -> Rows:
         """Keep whole groups in seeded order, never more images of a class than asked for."""
         limits = self._limits(images, groups.take(rows).counts.sum(axis=0))
         if limits is None:
@@ -174,7 +170,7 @@ class SplitPlan(Recipe):
             raise DataError(f"{asked}, but each of its groups would bring more. Keep more, or cut the groups smaller.")
         return np.sort(np.array(kept, dtype=np.int64))
 
-    def _limits(self, images: ImageSet, counts: _Rows) -> _Rows | None:
+    def _limits(self, images: ImageSet, counts: Rows) -> Rows | None:
         if self.per_class is None and not self.keep:
             return None
         limits = counts.copy() if self.per_class is None else np.minimum(counts, self.per_class)
@@ -202,7 +198,7 @@ def fold_ratio(folds: int) -> float:
 
 def smallest_class_groups(images: ImageSet) -> tuple[str, int]:
     """Return the class that the fewest groups have images of, and their number."""
-    numbers = _Groups.of(images).has.sum(axis=0)
+    numbers = Groups.of(images).has.sum(axis=0)
     label = int(np.argmin(numbers))
     return images.classes[label], int(numbers[label])
 
@@ -231,7 +227,7 @@ def cross_folds(images: ImageSet, folds: int, seed: int) -> npt.NDArray[np.int64
         >>> np.bincount(cross_folds(augury.read("digits").take(range(90)), 3, seed=0)).tolist()
         [30, 30, 30]
     """
-    groups = _Groups.of(images)
+    groups = Groups.of(images)
     only = (groups.has & (groups.has.sum(axis=0) == 1)).any(axis=1)
     free = np.flatnonzero(~only)
     if len(free) < folds:
@@ -239,148 +235,17 @@ def cross_folds(images: ImageSet, folds: int, seed: int) -> npt.NDArray[np.int64
             f"{folds} folds need {folds} groups of images whose classes have others. Got {len(free)}: add images."
         )
     fold_of, places = np.full(len(groups), -1), np.full(len(images), -1)
-    fold_of[free] = _dealt(groups.take(free), folds, _rng(seed, "cross folds"))
+    fold_of[free] = dealt(groups.take(free), folds, _rng(seed, "cross folds"))
     for fold, members in zip(fold_of, groups.members, strict=True):
         places[members] = fold
     return places
-
-
-@dataclass(frozen=True, eq=False)
-class _Groups:
-    """G groups of images.
-
-    Attributes:
-        members: Positions of the images of each group.
-        counts: int64 (G, K): images of each class in each group.
-        strata: int64 (G,): the label that a group is dealt by, its dominant one; of equals the rarest overall.
-    """
-
-    members: tuple[_Rows, ...]
-    counts: _Rows
-    strata: _Rows
-
-    @classmethod
-    def of(cls, images: ImageSet) -> _Groups:
-        positions: dict[str, list[int]] = {}
-        for position, name in enumerate(images.group_names):
-            positions.setdefault(name, []).append(position)
-        labels = images.labels.numpy()
-        members = tuple(np.array(group, dtype=np.int64) for group in positions.values())
-        K = len(images.classes)
-        counts = np.array([np.bincount(labels[group], minlength=K) for group in members], dtype=np.int64).reshape(-1, K)
-        dominant = counts == counts.max(axis=1, keepdims=True)
-        strata = np.where(dominant, counts.sum(axis=0), len(labels) + 1).argmin(axis=1)
-        return cls(members, counts, strata)
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    @property
-    def has(self) -> npt.NDArray[np.bool_]:
-        return self.counts > 0
-
-    @property
-    def sizes(self) -> _Rows:
-        sizes: _Rows = self.counts.sum(axis=1)
-        return sizes
-
-    def take(self, rows: _Rows) -> _Groups:
-        return _Groups(tuple(self.members[row] for row in rows), self.counts[rows], self.strata[rows])
-
-    def positions(self, rows: _Rows) -> tuple[int, ...]:
-        return tuple(sorted(int(position) for row in rows for position in self.members[row]))
 
 
 def _rng(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.default_rng(seed_for(seed, *names))
 
 
-def _dealt(groups: _Groups, bins: int, rng: np.random.Generator) -> _Rows:
-    """Deal shuffled groups to bins, label by label; return the bin of each group."""
-    bin_of = np.zeros(len(groups), dtype=np.int64)
-    start = int(rng.integers(bins))
-    for label in range(groups.counts.shape[1]):
-        rows = rng.permutation(np.flatnonzero(groups.strata == label))
-        bin_of[rows] = (start + np.arange(len(rows))) % bins
-        start += len(rows)  # the next label goes on where this one ended, so that the bins stay of one size
-    order = rng.permutation(len(groups))
-    _cover(groups, bin_of, bins, order)
-    _balance(groups, bin_of, bins, order)
-    return bin_of
-
-
-def _shared_out(groups: _Groups, free: _Rows, share: float, rng: np.random.Generator) -> _Rows:
-    """Return 1 for the groups of the validation part, label by label about a share of the images, else 0."""
-    part_of = np.zeros(len(groups), dtype=np.int64)
-    sizes = groups.sizes
-    for label in range(groups.counts.shape[1]):
-        rows = rng.permutation(free[groups.strata[free] == label])
-        room = share * sizes[rows].sum()
-        for row in rows:
-            if sizes[row] <= 2 * room:  # nearer to the share with it than without
-                part_of[row] = 1
-                room -= sizes[row]
-    _cover(groups, part_of, 2, rng.permutation(len(groups)))
-    return part_of
-
-
-def _presence(groups: _Groups, bin_of: _Rows, bins: int) -> _Rows:
-    """Return, (bins, K), how many groups with images of each class lie in each bin."""
-    return np.array([groups.has[bin_of == part].sum(axis=0) for part in range(bins)])
-
-
-def _cover(groups: _Groups, bin_of: _Rows, bins: int, order: _Rows) -> None:
-    """Move small groups, in place, until each bin has each class, as far as no other bin loses its last one."""
-    has, sizes = groups.has, groups.sizes
-    present = _presence(groups, bin_of, bins)
-    for part, label in np.argwhere(present == 0):
-        spare = [row for row in order[has[order, label]] if (present[bin_of[row]][has[row]] > 1).all()]
-        if spare and present[part, label] == 0:
-            row = min(spare, key=lambda row: int(sizes[row]))
-            present[bin_of[row]] -= has[row]
-            present[part] += has[row]
-            bin_of[row] = part
-
-
-def _balance(groups: _Groups, bin_of: _Rows, bins: int, order: _Rows) -> None:
-    """Swap groups of one stratum, in place, until the bins' numbers of images agree, or no swap helps."""
-    for _ in range(len(groups)):
-        sizes: _Rows = (bin_of == np.arange(bins)[:, None]) @ groups.sizes
-        off = np.abs(sizes / sizes.mean() - 1)
-        swap = _best_swap(groups, bin_of, sizes, int(off.argmax()), order) if off.max() > _TOLERANCE else None
-        if swap is None:
-            return
-        bin_of[list(swap)] = bin_of[list(swap[::-1])]
-
-
-def _best_swap(groups: _Groups, bin_of: _Rows, totals: _Rows, worst: int, order: _Rows) -> tuple[int, int] | None:
-    """Return the swap with the worst bin that lowers the squared totals most and takes no class from a bin."""
-    has, sizes = groups.has.astype(np.int64), groups.sizes
-    present = _presence(groups, bin_of, len(totals))
-    in_bin = [order[bin_of[order] == part] for part in range(len(totals))]
-    best, best_gain = None, 0
-    for other in range(len(totals)):
-        for a, b in _pairs(groups, in_bin[worst], in_bin[other]):
-            shift = int(sizes[a] - sizes[b])
-            gain = shift * (int(totals[worst] - totals[other]) - shift)
-            if other == worst or gain <= best_gain:
-                continue
-            change = has[b] - has[a]
-            lost = ((present[worst] > 0) & (present[worst] + change == 0)).any()
-            if not lost and not ((present[other] > 0) & (present[other] - change == 0)).any():
-                best, best_gain = (int(a), int(b)), gain
-    return best
-
-
-def _pairs(groups: _Groups, left: _Rows, right: _Rows) -> Iterator[tuple[np.int64, np.int64]]:
-    """Pair the groups of one stratum; of groups with equal contents one stands for all."""
-    for label in range(groups.counts.shape[1]):
-        sides = [rows[groups.strata[rows] == label] for rows in (left, right)]
-        first, second = (rows[np.unique(groups.counts[rows], axis=0, return_index=True)[1]] for rows in sides)
-        yield from product(first, second)
-
-
-def _given_parts(images: ImageSet, groups: _Groups) -> _Rows:
+def _given_parts(images: ImageSet, groups: Groups) -> Rows:
     if images.parts is None or "test" not in images.parts:
         remedy = "Use the plan 'folds', or give a train and a test part"
         raise DataError(f"the given split is asked for, but the images have no given test part. {remedy}.")
@@ -393,7 +258,7 @@ def _given_parts(images: ImageSet, groups: _Groups) -> _Rows:
     return np.array([PARTS.index(parts[members[0]]) for members in groups.members], dtype=np.int64)
 
 
-def _check_given(images: ImageSet, groups: _Groups, train: _Rows, test: _Rows) -> None:
+def _check_given(images: ImageSet, groups: Groups, train: Rows, test: Rows) -> None:
     for part, rows in (("train", train), ("test", test)):
         missing = np.flatnonzero(~groups.has[rows].any(axis=0))
         if len(missing):
@@ -401,7 +266,7 @@ def _check_given(images: ImageSet, groups: _Groups, train: _Rows, test: _Rows) -
             raise DataError(f"class {name!r} has no images in the given {part} part. Add images or remove the class.")
 
 
-def _check_enough(images: ImageSet, groups: _Groups, folds: int) -> None:
+def _check_enough(images: ImageSet, groups: Groups, folds: int) -> None:
     numbers = groups.has.sum(axis=0)
     label, unit = int(np.argmin(numbers)), "image" if images.groups is None else "group"
     found = f"class {images.classes[label]!r} has {numbers[label]} {unit}{'' if numbers[label] == 1 else 's'}"
@@ -412,8 +277,8 @@ def _check_enough(images: ImageSet, groups: _Groups, folds: int) -> None:
         raise DataError(f"{found}: {folds} folds need at least {folds}. {remedy}.")
 
 
-def _check_everywhere(images: ImageSet, groups: _Groups, fold_of: _Rows, folds: int) -> None:
-    missing = np.argwhere(_presence(groups, fold_of, folds) == 0)
+def _check_everywhere(images: ImageSet, groups: Groups, fold_of: Rows, folds: int) -> None:
+    missing = np.argwhere(presence(groups, fold_of, folds) == 0)
     if len(missing):
         name = images.classes[missing[0][1]]
         mixed = "its groups hold other classes, too"

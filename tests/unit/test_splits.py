@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from augury import splits
+from augury.dealing import Groups
 from augury.errors import DataError, SettingsError
 from augury.images import real_set
 from augury.splits import SplitPlan
@@ -352,7 +353,7 @@ def test_settings_out_of_range_are_refused(settings):
 
 def test_ties_go_to_the_rarest_label():
     images = image_set([0, 1, 0, 0, 1, 1, 0], groups=["a", "a", "b", "c", "d", "e", "f"])
-    assert splits._Groups.of(images).strata.tolist() == [1, 0, 0, 1, 1, 0]
+    assert Groups.of(images).strata.tolist() == [1, 0, 0, 1, 1, 0]
 
 
 # ---- folds of judges
