@@ -116,6 +116,17 @@ def test_files_that_lie_and_hold_several_pictures_are_noted(folder):
     assert seen.several == 1
 
 
+def test_images_on_which_there_is_nothing_are_named(folder):
+    Image.new("L", (48, 60), 17).save(folder / "a" / "black.png")
+    noise = np.random.default_rng(0).normal(200, 1.0, (60, 48)).round().astype(np.uint8)
+    Image.fromarray(noise).save(folder / "b" / "empty.png")
+    faint = np.random.default_rng(0).normal(200, 4.0, (60, 48)).round().astype(np.uint8)
+    Image.fromarray(faint).save(folder / "b" / "faint.png")
+    seen = seen_by(folder)
+    assert list(seen.blank) == as_json(seen)["blank"] == ["a/black.png", "b/empty.png"]
+    assert "2 images nearly of one value, first a/black.png" in [item.seen for item in findings(seen)]
+
+
 def test_groups_are_counted_by_class_and_those_across_classes_are_noted(folder):
     seen = seen_by(folder, group=r"(?P<group>\d)\.png")
     assert seen.group_sizes == (2,) * 8

@@ -22,7 +22,7 @@ class Finding:
     """One thing that was seen, and what a study would do about it.
 
     Attributes:
-        topic: unreadable, levels, groups, exact, near, shortcuts, classes, parts, files.
+        topic: unreadable, blank, levels, groups, exact, near, shortcuts, classes, parts, files.
         weight: good (nothing to do), note, or warning (look at it).
         seen: What was seen.
         study: What a study does about it.
@@ -46,7 +46,7 @@ def findings(seen: Look) -> tuple[Finding, ...]:
     """
     return tuple(
         finding
-        for part in (_classes, _parts, _unreadable, _files, _levels, _groups, _exact, _near, _shortcuts)
+        for part in (_classes, _parts, _unreadable, _files, _blank, _levels, _groups, _exact, _near, _shortcuts)
         for finding in part(seen)
     )
 
@@ -121,6 +121,17 @@ def _files(seen: Look) -> Iterator[Finding]:
             "note",
             f"{len(seen.sizes)} sizes",
             f"brings all to {H} x {W} (--size), other shapes by stretching (--fit crop, pad)",
+        )
+
+
+def _blank(seen: Look) -> Iterator[Finding]:
+    if seen.blank:
+        yield Finding(
+            "blank",
+            "warning",
+            f"{many(len(seen.blank), 'image')} nearly of one value, first {seen.blank[0]}",
+            "uses them like any other",
+            "Look at them; remove those on which there is nothing.",
         )
 
 

@@ -9,12 +9,15 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from augury.duplicates import MIN_SIDE, Rows, find
 from augury.images import PARTS, ImageSet
 from augury.look.shortcuts import Shortcut, find_shortcuts
 from augury.readers import Reading, ReadSettings, Told, read_source
+from augury.stored import in_chunks
 
+BLANK = 2.0  # of 255: standard deviation over the pixels of an image, below which there is nothing to be seen
 PROMISES = {"JPG": "JPEG", "TIF": "TIFF", "DCM": "DICOM", "IMA": "DICOM"}  # extensions that are no format's name
 
 
@@ -110,6 +113,13 @@ class Look:
     def several(self) -> int:
         """Return how many files hold several pictures."""
         return sum(facts.several for facts in self.reading.facts)
+
+    @cached_property
+    def blank(self) -> tuple[str, ...]:
+        """Return the names of the images that show next to nothing: every channel is nearly of one value."""
+        spreads = [chunk.flatten(2).float().std(2, correction=0).amax(1) for chunk in in_chunks(self.images.images)]
+        flat = (torch.cat(spreads) < BLANK).tolist()
+        return tuple(name for name, is_flat in zip(self.images.names, flat, strict=True) if is_flat)
 
     @cached_property
     def group_sizes(self) -> tuple[int, ...]:

@@ -95,6 +95,7 @@ def as_json(seen: Look) -> dict[str, Any]:
         "modes": seen.modes,
         "levels": seen.reading.levels,
         "misnamed": list(seen.misnamed),
+        "blank": list(seen.blank),
         "groups": _groups(seen),
         "exact_duplicates": [_twins(item) for item in seen.twins if item.exact],
         "near_duplicates": [_twins(item) for item in seen.twins if not item.exact],
