@@ -100,40 +100,39 @@ class SplitPlan(Recipe):
             >>> len(splits), len(splits[0].train), len(splits[0].val), len(splits[0].test)
             (6, 6, 2, 4)
         """
+        return tuple(split for repeat in range(self.repeats) for split in self.cut_once(images, seed, repeat))
+
+    def cut_once(self, images: ImageSet, seed: int, repeat: int) -> tuple[Split, ...]:
+        """Cut one repeat, which is the same however many there are; see `cut`."""
         groups = Groups.of(images)
         cut = self._given if self.plan == "given" else self._folds
-        return tuple(cut(images, groups, seed))
+        return tuple(cut(images, groups, seed, repeat))
 
-    def _folds(self, images: ImageSet, groups: Groups, seed: int) -> list[Split]:
+    def _folds(self, images: ImageSet, groups: Groups, seed: int, repeat: int) -> list[Split]:
         everything = np.arange(len(groups))
         kept = self._scarce(images, groups, everything, seed)
         rest = groups.positions(np.setdiff1d(everything, kept))
         _check_enough(images, groups.take(kept), self.folds)
+        fold_of = dealt(groups.take(kept), self.folds, _rng(seed, "folds", repeat))
+        _check_everywhere(images, groups.take(kept), fold_of, self.folds)
         splits = []
-        for repeat in range(self.repeats):
-            rng = _rng(seed, "folds", repeat)
-            fold_of = dealt(groups.take(kept), self.folds, rng)
-            _check_everywhere(images, groups.take(kept), fold_of, self.folds)
-            for fold in range(self.folds):
-                test = groups.positions(kept[fold_of == fold])
-                inner = self._inner(groups, kept[fold_of != fold], _rng(seed, "inner", repeat, fold))
-                splits += [Split(repeat, fold, i, train, val, test, rest) for i, (train, val) in enumerate(inner)]
+        for fold in range(self.folds):
+            test = groups.positions(kept[fold_of == fold])
+            inner = self._inner(groups, kept[fold_of != fold], _rng(seed, "inner", repeat, fold))
+            splits += [Split(repeat, fold, i, train, val, test, rest) for i, (train, val) in enumerate(inner)]
         return splits
 
-    def _given(self, images: ImageSet, groups: Groups, seed: int) -> list[Split]:
+    def _given(self, images: ImageSet, groups: Groups, seed: int, repeat: int) -> list[Split]:
         part_of = _given_parts(images, groups)
         train, val, test = (np.flatnonzero(part_of == part) for part in range(len(PARTS)))
         _check_given(images, groups, train, test)
         train = self._scarce(images, groups, train, seed)
-        splits = []
-        for repeat in range(self.repeats):
-            if len(val):
-                inner = [(groups.positions(train), groups.positions(val))]
-            else:
-                inner = self._inner(groups, train, _rng(seed, "inner", repeat, 0))
-            scored = groups.positions(test)
-            splits += [Split(repeat, 0, i, fitted, chosen, scored) for i, (fitted, chosen) in enumerate(inner)]
-        return splits
+        if len(val):
+            inner = [(groups.positions(train), groups.positions(val))]
+        else:
+            inner = self._inner(groups, train, _rng(seed, "inner", repeat, 0))
+        scored = groups.positions(test)
+        return [Split(repeat, 0, i, fitted, chosen, scored) for i, (fitted, chosen) in enumerate(inner)]
 
     def _inner(
         self, groups: Groups, outer: Rows, rng: np.random.Generator

@@ -120,7 +120,8 @@ def cells(study: Study, read: ReadImages, images: ImageSet) -> tuple[Cell, ...]:
     """
     grid = []
     for index, split in enumerate(study.split.cut(images, study.seed)):
-        made = MakeSplit(read, study.split, study.seed, index, "groups_ignored" in study.flaws)
+        upto = study.split.replace(repeats=split.repeat + 1)
+        made = MakeSplit(read, upto, study.seed, index, "groups_ignored" in study.flaws)
         for classifier in study.classifiers:
             block = _Block(study, images, split, made, classifier)
             grid += [block.cell(arm) for arm in (*arm_plans(study), *_twins(study, block))]

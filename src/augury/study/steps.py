@@ -166,7 +166,8 @@ class ReadImages(Step):
 
 @lru_cache(maxsize=4)
 def _cut(images: ImageSet, plan: SplitPlan, seed: int, groups_ignored: bool) -> tuple[Split, ...]:
-    return plan.cut(dataclasses.replace(images, groups=None) if groups_ignored else images, seed)
+    cut = dataclasses.replace(images, groups=None) if groups_ignored else images
+    return plan.cut_once(cut, seed, plan.repeats - 1)
 
 
 class StoredSplit:
@@ -182,7 +183,10 @@ class StoredSplit:
 
 @dataclass(frozen=True)
 class MakeSplit(Step):
-    """Cut one of a plan's splits; `groups_ignored` is the declared flaw that cuts groups in two."""
+    """Cut one of a plan's splits; `groups_ignored` is the declared flaw that cuts groups in two.
+
+    The plan ends with the repeat that the split belongs to: a study that is given more repeats keeps what it has.
+    """
 
     images: ReadImages
     plan: SplitPlan
@@ -192,7 +196,8 @@ class MakeSplit(Step):
 
     def make(self, work: Work) -> Split:
         """Cut."""
-        return _cut(work.get(self.images).cleaned.images, self.plan, self.seed, self.groups_ignored)[self.index]
+        found = _cut(work.get(self.images).cleaned.images, self.plan, self.seed, self.groups_ignored)
+        return found[self.index % len(found)]
 
     def save(self, value: Split, folder: Path) -> None:
         """Write one file per part."""
