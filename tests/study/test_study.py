@@ -139,6 +139,22 @@ def test_a_larger_dose_makes_its_new_chunks_and_its_own_cells_only(source, tmp_p
     assert {step.chunk for step in grown.ran.made if isinstance(step, DrawImages)} == {1}
 
 
+@pytest.mark.parametrize("split", [TINY, SplitPlan(folds=3, repeats=1, inner_folds=2)])
+def test_more_repeats_make_their_own_cells_only(source, tmp_path, split):
+    plan = toy_study(source, [Oracle()], [arm("oracle", 2)], split=split)
+    first = study.run(plan, tmp_path / "store")
+    grown = study.run(plan.replace(split=split.replace(repeats=2)), tmp_path / "store")
+    made, before = kinds(grown.ran.made), kinds(first.ran.made)
+    assert made["MakeSplit"] == before["MakeSplit"] == 3 * split.inner_folds
+    assert made["FitGenerator"] == before["FitGenerator"]
+    assert made["AuditCopying"] == made["ReadImages"] == 0  # only the first repeat is audited, and images are read once
+    splits = [cell.split for cell in grown.laid.cells if cell.arm.name == "real"]
+    whole = plan.replace(split=split.replace(repeats=2)).split.cut(grown.laid.images, plan.seed)
+    assert tuple(splits) == whole
+    stored = [grown.laid.store.get(cell.fit.split).part("test") for cell in grown.laid.cells if cell.arm.name == "real"]
+    assert stored == [split.test for split in whole]
+
+
 def test_moving_the_images_reruns_nothing(source, tmp_path):
     study.run(toy_study(source, [Oracle()], [arm("oracle", 1)], split=TINY), tmp_path / "store")
     (tmp_path / "elsewhere").mkdir()
