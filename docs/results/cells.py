@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from generators import span
 
 from augury.metrics.classification import METRICS
-from augury.statistics import group_members, nadeau_bengio, resample_groups, two_level_bootstrap
+from augury.statistics import group_members, nadeau_bengio, resample_groups
 from augury.study.block import Block, Unit
 from augury.study.steps import Part
 from augury.study.study import REAL
@@ -84,11 +84,13 @@ class Shared:
         block: One classifier's scored cells.
         part: Which of a split's parts holds the images.
         rows: Positions of the images in the set; all of that part, or some.
+        known: What was computed before.
     """
 
     block: Block
     part: Part
     rows: Sequence[int]
+    known: dict[str, np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -113,22 +115,44 @@ class Shared:
         picked = [place[row] for row in self.rows]
         return np.stack([np.mean([item.probabilities[self.part][picked] for item in row], axis=0) for row in cells])
 
+    @cached_property
+    def resamples(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return rows of images and trainings, drawn with replacement: the same ones for all arms."""
+        rng, members, classes = (
+            np.random.default_rng(self.block.study.seed),
+            group_members(self.groups),
+            set(self.labels),
+        )
+        trainings = len(next(iter(self.block.by_arm.values())))
+        return [
+            (
+                resample_groups(rng, members, self.labels, np.array(sorted(classes))),
+                rng.integers(trainings, size=trainings),
+            )
+            for _ in range(DRAWS)
+        ]
+
+    def scores(self, arm: str) -> np.ndarray:
+        """Return (1 + DRAWS,) mean metrics of an arm: on all images, then on each resample."""
+        if arm not in self.known:
+            held = self.probabilities(arm)
+            means = [np.mean([self.metric(self.labels, each) for each in held])]
+            for rows, trainings in self.resamples:
+                each = {i: self.metric(self.labels[rows], held[i][rows]) for i in set(trainings.tolist())}
+                means.append(np.mean([each[i] for i in trainings.tolist()]))
+            self.known[arm] = np.array(means)
+        return self.known[arm]
+
     def level(self, arm: str) -> Bounds:
         """Return the mean metric of an arm and its interval."""
-        rng, members = np.random.default_rng(self.block.study.seed), group_members(self.groups)
-        held, found = self.probabilities(arm), []
-        for _ in range(DRAWS):
-            rows = resample_groups(rng, members, self.labels, np.unique(self.labels))
-            seeds = rng.integers(len(held), size=len(held))
-            found.append(np.mean([self.metric(self.labels[rows], held[seed][rows]) for seed in seeds]))
-        low, high = np.percentile(found, [2.5, 97.5])
-        return float(np.mean([self.metric(self.labels, each) for each in held])), float(low), float(high)
+        return bounds(self.scores(arm))
 
     def change(self, arm: str, other: str) -> Bounds:
-        """Return the mean difference of two arms and its interval."""
-        a, b = self.probabilities(arm), self.probabilities(other)
-        study = self.block.study
-        found = two_level_bootstrap(
-            self.metric, self.labels, a, b, self.groups, rope=study.rope, seed=study.seed, draws=DRAWS
-        )
-        return found.mean, found.low, found.high
+        """Return the mean difference of two arms and its interval, resample by resample."""
+        return bounds(self.scores(arm) - self.scores(other))
+
+
+def bounds(values: np.ndarray) -> Bounds:
+    """Return the first value, and the ends of the 95 % interval of the others."""
+    low, high = np.percentile(values[1:], [2.5, 97.5])
+    return float(values[0]), float(low), float(high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib
@@ -16,8 +16,6 @@ from augury.study.learning_curve import LearningCurve
 from augury.study.run import Finished
 from augury.study.study import REAL
 
-Levels = Mapping[int, Finished]
-
 
 @dataclass(frozen=True)
 class Printed:
@@ -27,11 +25,20 @@ class Printed:
     filled: tuple[float, float]
 
 
-def shared(levels: Levels, kept: int, metric: str) -> Shared:
-    """Return the images that all levels are scored on, with the arms of one of them."""
-    laid = [finished.laid for finished in levels.values()]
-    block = levels[kept].block(laid[0].study.classifiers[0].name)
-    return Shared(by_metric(block, metric), scored_part(laid[0]), shared_images(laid))
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Runs of one study by the number of real images kept, scored on the images that they have in common."""
+
+    runs: Mapping[int, Finished]
+    known: dict[tuple[int, str], Shared] = field(default_factory=dict)
+
+    def of(self, kept: int, metric: str) -> Shared:
+        """Return the arms of one level with a metric."""
+        if (kept, metric) not in self.known:
+            laid = [finished.laid for finished in self.runs.values()]
+            block = self.runs[kept].block(laid[0].study.classifiers[0].name)
+            self.known[kept, metric] = Shared(by_metric(block, metric), scored_part(laid[0]), shared_images(laid))
+        return self.known[kept, metric]
 
 
 def arms_table(levels: Levels, metrics: Sequence[str], controls: Sequence[str]) -> list[str]:
@@ -40,8 +47,8 @@ def arms_table(levels: Levels, metrics: Sequence[str], controls: Sequence[str]) 
     for key in metrics:
         heads += [METRICS[key].label, *(f"minus {name}" for name in controls)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for kept in levels:
-        scored = [shared(levels, kept, key) for key in metrics]
+    for kept in levels.runs:
+        scored = [levels.of(kept, key) for key in metrics]
         for arm in names_of(scored[0].block):
             cells = [cell for each in scored for cell in row(each, arm, controls)]
             lines.append(f"| {kept} | {arm} | {' | '.join(cells)} |")
@@ -58,8 +65,8 @@ def printed_table(levels: Levels, printed: Mapping[int, Printed], filled: str, c
     heads = ["real images kept", "printed, accuracy", "printed, AUC", f"here, AUROC: {filled} minus {REAL}"]
     heads += [f"here, AUROC: {filled} minus {control}"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for kept in levels:
-        scored, was = shared(levels, kept, "auroc"), printed[kept]
+    for kept in levels.runs:
+        scored, was = levels.of(kept, "auroc"), printed[kept]
         gains = [f"{b - a:+.2f}" for a, b in zip(was.real, was.filled, strict=True)]
         gains += [signed(scored.change(filled, name)) for name in (REAL, control)]
         lines.append(f"| {kept} | {' | '.join(gains)} |")
@@ -80,15 +87,15 @@ def draw(levels: Levels, metric: str, path: Path) -> None:
     matplotlib.rcParams |= {"svg.hashsalt": "augury", "svg.fonttype": "none"}  # the same file each time
     figure = Figure(figsize=(7.6, 3.8), layout="constrained")
     plot = figure.add_subplot()
-    names = names_of(shared(levels, next(iter(levels)), metric).block)
+    names = names_of(levels.of(min(levels.runs), metric).block)
     for i, (arm, colour) in enumerate(zip(names, COLOURS, strict=False)):
-        found = {kept: shared(levels, kept, metric).level(arm) for kept in levels}
+        found = {kept: levels.of(kept, metric).level(arm) for kept in levels.runs}
         means = [mean for mean, _, _ in found.values()]
         ends = [[mean - low for mean, low, _ in found.values()], [high - mean for mean, _, high in found.values()]]
-        places = [kept * (1 + APART * (i - (len(names) - 1) / 2)) for kept in levels]
+        places = [kept * (1 + APART * (i - (len(names) - 1) / 2)) for kept in levels.runs]
         plot.errorbar(places, means, ends, label=arm, color=colour, marker="o", markersize=4, linewidth=1.3)
     plot.set(xscale="log", xlabel="real images kept, logarithmic", ylabel=METRICS[metric].label)
-    plot.set_xticks(list(levels), [str(kept) for kept in levels], minor=False)
+    plot.set_xticks(list(levels.runs), [str(kept) for kept in levels.runs], minor=False)
     plot.minorticks_off()
     plot.grid(axis="y", color="#dddddd")
     figure.legend(loc="outside right upper", frameon=False)

@@ -15,16 +15,17 @@ from pathlib import Path
 
 from cells import always, arms, by_metric, change
 from generators import GRIDS, grids, setting, span, study_on
-from levels import Printed, arms_table, draw, printed_table, sentences
+from levels import Levels, Printed, arms_table, draw, printed_table, sentences
 
 from augury.processes import cores
-from augury.study import Study, run
+from augury.study import run
 from augury.study.block import Block
-from augury.study.curve import curve
+from augury.study.curve import lay_levels
 from augury.study.journal import read_history
+from augury.study.learning_curve import learning_curve
 from augury.study.outcome import ArmResult
-from augury.study.run import Finished
-from augury.study.store import FolderStore
+from augury.study.run import Finished, make
+from augury.study.store import FolderStore, open_store
 from augury.study.study import REAL
 
 HERE = Path(__file__).parent
@@ -164,7 +165,7 @@ REPORTS = {
                     250: Printed((0.68, 0.65), (0.70, 0.67)),
                     500: Printed((0.81, 0.81), (0.79, 0.77)),
                 },
-                filled="InfoGAN",
+                filled="InfoGAN · level 1197",
                 control="balanced",
             ),
         )
@@ -203,22 +204,20 @@ def section(part: Part, finished: Finished) -> list[str]:
 def counted(part: Counted, data: Path, out: Path) -> list[str]:
     """Run a study at several numbers of images, and return what a page says of it."""
     study, folder = study_on(part.study, data), out / part.study
-    curves = curve(study, tuple(part.printed), folder, jobs=cores(), force=True)
-    levels = {kept: run(at(study, kept), folder, jobs=cores(), force=True) for kept in part.printed}
+    with open_store(folder, "cpu") as store:
+        laid = lay_levels(study, tuple(part.printed), store, force=True)
+        runs = {int(each.study.split.per_class or 0): make(each, jobs=cores(), force=True) for each in laid}
+    curves = [learning_curve(list(runs.values()), named.name) for named in study.classifiers]
+    levels = Levels(runs)
     drawing = GRIDS / part.study / "levels.svg"
     draw(levels, part.metrics[0], drawing)
-    lines = [*heading(part), told(levels[max(levels)]), "", *sentences(curves), ""]
+    lines = [*heading(part), told(runs[max(runs)]), "", *sentences(curves), ""]
     lines += ["## What is left of the gain", "", *printed_table(levels, part.printed, part.filled, part.control), ""]
     lines += [f'![scores at each level](generators/{part.study}/{drawing.name} "scores at each level")', ""]
     lines += ["## Every arm at every level", "", *arms_table(levels, part.metrics, (REAL, part.control)), ""]
-    for kept, finished in levels.items():
+    for kept, finished in runs.items():
         lines += [f"Drawn with {kept} real images:", "", *grids(finished, GRIDS / f"{part.study}-{kept}"), ""]
     return [*lines, *took(folder)]
-
-
-def at(study: Study, kept: int) -> Study:
-    """Return a study with so many real images of the classes that it does not count otherwise."""
-    return study.replace(split=study.split.replace(per_class=kept))
 
 
 def heading(part: Part | Counted) -> list[str]:
