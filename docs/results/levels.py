@@ -60,15 +60,17 @@ def row(scored: Shared, arm: str, controls: Sequence[str]) -> list[str]:
     return [ranged(scored.level(arm)), *("–" if arm == name else signed(scored.change(arm, name)) for name in controls)]
 
 
-def printed_table(levels: Levels, printed: Mapping[int, Printed], filled: str, control: str) -> list[str]:
-    """Return a row per level: the gain in AUC as printed, here, and over the control that evens out the classes."""
-    heads = ["real images kept", "printed, accuracy", "printed, AUC", f"here, AUROC: {filled} minus {REAL}"]
-    heads += [f"here, AUROC: {filled} minus {control}"]
+def printed_table(
+    levels: Levels, printed: Mapping[int, Printed], metrics: Sequence[str], filled: str, control: str
+) -> list[str]:
+    """Return a row per level: the gains as printed, and here, over real images only and over the control."""
+    heads = ["real images kept", "printed, accuracy", "printed, AUC"]
+    heads += [f"here, {METRICS[key].label}, minus {name}" for key in metrics for name in (REAL, control)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for kept in levels.runs:
-        scored, was = levels.of(kept, "auroc"), printed[kept]
+        was = printed[kept]
         gains = [f"{b - a:+.2f}" for a, b in zip(was.real, was.filled, strict=True)]
-        gains += [signed(scored.change(filled, name)) for name in (REAL, control)]
+        gains += [signed(levels.of(kept, key).change(filled, name)) for key in metrics for name in (REAL, control)]
         lines.append(f"| {kept} | {' | '.join(gains)} |")
     return lines
 

@@ -212,7 +212,8 @@ def counted(part: Counted, data: Path, out: Path) -> list[str]:
     drawing = GRIDS / part.study / "levels.svg"
     draw(levels, part.metrics[0], drawing)
     lines = [*heading(part), told(runs[max(runs)]), "", *sentences(curves), ""]
-    lines += ["## What is left of the gain", "", *printed_table(levels, part.printed, part.filled, part.control), ""]
+    lines += [f"## What is left of the gain: {part.filled}", ""]
+    lines += [*printed_table(levels, part.printed, part.metrics, part.filled, part.control), ""]
     lines += [f'![scores at each level](generators/{part.study}/{drawing.name} "scores at each level")', ""]
     lines += ["## Every arm at every level", "", *arms_table(levels, part.metrics, (REAL, part.control)), ""]
     for kept, finished in runs.items():
