@@ -195,10 +195,13 @@ def section(part: Part, finished: Finished) -> list[str]:
     assert isinstance(finished.laid.store, FolderStore)
     lines = [*heading(part), told(finished), "", f"**{finished.outcome.verdict.sentence}**", ""]
     lines += [f"- {detail}" for detail in finished.outcome.verdict.details]
+    lines += [
+        f"- Copying audit: {gate.text}." for gate in finished.outcome.gates if gate.name.startswith("copying audit")
+    ]
     for named in finished.laid.study.classifiers:
         lines += ["", *arms(finished.block(named.name), part.metrics, named.name), ""]
     lines += classes(finished) if part.classes else []
-    return [*lines, *grids(finished, GRIDS / part.study), "", *took(finished.laid.store.root)]
+    return [*lines, *pictures(finished, part.study), *took(finished.laid.store.root)]
 
 
 def counted(part: Counted, data: Path, out: Path) -> list[str]:
@@ -217,8 +220,14 @@ def counted(part: Counted, data: Path, out: Path) -> list[str]:
     lines += [f'![scores at each level](generators/{part.study}/{drawing.name} "scores at each level")', ""]
     lines += ["## Every arm at every level", "", *arms_table(levels, part.metrics, (REAL, part.control)), ""]
     for kept, finished in runs.items():
-        lines += [f"Drawn with {kept} real images:", "", *grids(finished, GRIDS / f"{part.study}-{kept}"), ""]
+        lines += [f"With {kept} real images kept:", "", *pictures(finished, f"{part.study}-{kept}")]
     return [*lines, *took(folder)]
+
+
+def pictures(finished: Finished, name: str) -> list[str]:
+    """Write and return a grid of every generator that draws new images."""
+    rows = f"Drawn in the first split, a row per class: {', '.join(finished.outcome.data.classes)}."
+    return [rows, "", *grids(finished, GRIDS / name), ""]
 
 
 def heading(part: Part | Counted) -> list[str]:
