@@ -225,7 +225,12 @@ def counted(part: Counted, data: Path, out: Path) -> list[str]:
 
 
 def pictures(finished: Finished, name: str) -> list[str]:
-    """Write and return a grid of every generator that draws new images."""
+    """Write and return a grid of every generator that draws new images; none of classes too small for one.
+
+    What a GAN draws of a handful of images is those images again, and data that may not be passed on.
+    """
+    if finished.laid.too_small():
+        return ["Too few to learn from: what is drawn repeats the real images, and is not shown.", ""]
     rows = f"Drawn in the first split, a row per class: {', '.join(finished.outcome.data.classes)}."
     return [rows, "", *grids(finished, GRIDS / name), ""]
 
