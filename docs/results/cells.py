@@ -109,8 +109,8 @@ class Shared:
         return METRICS[self.block.metric].function
 
     def probabilities(self, arm: str) -> np.ndarray:
-        """Return (S, N, K) probabilities of all trainings of an arm."""
-        cells = [items for _, items in sorted(self.block.by_arm[arm].items())]
+        """Return (S, N, K) probabilities of an arm, one set for each training that all arms have."""
+        cells = [self.block.by_arm[arm][unit] for unit in self.block.complete_units()]
         place = {row: i for i, row in enumerate(getattr(cells[0][0].cell.split, self.part))}
         picked = [place[row] for row in self.rows]
         return np.stack([np.mean([item.probabilities[self.part][picked] for item in row], axis=0) for row in cells])
@@ -118,19 +118,10 @@ class Shared:
     @cached_property
     def resamples(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return rows of images and trainings, drawn with replacement: the same ones for all arms."""
-        rng, members, classes = (
-            np.random.default_rng(self.block.study.seed),
-            group_members(self.groups),
-            set(self.labels),
-        )
-        trainings = len(next(iter(self.block.by_arm.values())))
-        return [
-            (
-                resample_groups(rng, members, self.labels, np.array(sorted(classes))),
-                rng.integers(trainings, size=trainings),
-            )
-            for _ in range(DRAWS)
-        ]
+        rng, members = np.random.default_rng(self.block.study.seed), group_members(self.groups)
+        trainings = len(self.block.complete_units())
+        drawn = (resample_groups(rng, members, self.labels, np.unique(self.labels)) for _ in range(DRAWS))
+        return [(rows, rng.integers(trainings, size=trainings)) for rows in drawn]
 
     def scores(self, arm: str) -> np.ndarray:
         """Return (1 + DRAWS,) mean metrics of an arm: on all images, then on each resample."""

@@ -68,9 +68,9 @@ def _levels(kept: str) -> tuple[int, ...]:
 def _dry_run(study: Study, levels: Sequence[int], store: Path, jobs: int, device: str) -> None:
     from augury.study.curve import lay_levels
     from augury.study.estimate import estimate_levels, in_words
-    from augury.study.store import FolderStore, MemoryStore
+    from augury.study.store import existing_store
 
-    laid = lay_levels(study, levels, FolderStore(store, device) if store.is_dir() else MemoryStore(), force=True)
+    laid = lay_levels(study, levels, existing_store(store, device), force=True)
     for line in laid[-1].describe():
         tell(line)
     for each in laid:

@@ -177,11 +177,11 @@ def run(
 def _dry_run(study: Study, kept: Path, jobs: int | None, device: str) -> None:
     from augury.study.estimate import estimate, in_words
     from augury.study.layout import lay_out
-    from augury.study.store import FolderStore, MemoryStore
+    from augury.study.store import existing_store
     from augury.training import choose_device
 
     where = choose_device(device)
-    laid = lay_out(study, FolderStore(kept, where) if kept.is_dir() else MemoryStore())
+    laid = lay_out(study, existing_store(kept, where))
     _describe(laid)
     need = estimate(laid, jobs=jobs_for(jobs, study.threads, where), device=where)
     say(f"{len(laid.cells)} cells, {need.steps} steps to do, about {in_words(need.seconds)}")

@@ -157,6 +157,11 @@ class FolderStore:
         return hold(self.root)
 
 
+def existing_store(folder: Path, device: str) -> Store:
+    """Return the store of a folder, to look at what is there; one in memory where there is none, so none is made."""
+    return FolderStore(folder, device) if folder.is_dir() else MemoryStore()
+
+
 @contextmanager
 def open_store(folder: Path | None, device: str) -> Iterator[Store]:
     """Open a store for one run: a locked folder, or memory when none is named."""
