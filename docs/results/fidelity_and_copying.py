@@ -112,13 +112,17 @@ def trials(images: ImageSet) -> list[Trial]:
         images, {PIXELS: lambda these: vectors_of(these, PIXELS), NETWORK: lambda these: bank.of(these)[:, 0]}
     )
     flags: dict[str, list[bool]] = {}
+    rarest = int(np.bincount(images.labels.numpy()).argmin())
     for seed in range(DRAWS):
         parts = thirds(images, everything, seed)
         few = replace(parts, drawn=with_copies(parts, 0.05, seed))
+        rare = replace(parts, drawn=with_copies(parts, 0.2, seed, label=rarest))
         new, half = decided(witness(parts, seed), unused(parts, seed))
         some, all_of_them = decided(witness(few, seed), copycat(parts, seed))
         shown = {"another third of the data": new, "one half of those held out": half}
         shown |= {"another third, 5 % of it copies of training images": some, "copies of training images": all_of_them}
+        of_rarest, _ = decided(witness(rare, seed), unused(parts, seed))
+        shown[f"another third, 20 % of its images of {images.classes[rarest]} copies"] = of_rarest
         for name, flagged in shown.items():
             flags.setdefault(name, []).append(flagged)
     return [Trial(name, sum(found), len(found)) for name, found in flags.items()]
@@ -139,13 +143,17 @@ def thirds(images: ImageSet, views: Views, seed: int) -> Parts:
     return Parts(images.classes, train, held_out, drawn.one_per_group(seed))
 
 
-def with_copies(parts: Parts, share: float, seed: int) -> Views:
-    """Return the drawn images with some of them replaced by training images."""
-    number = max(1, round(share * len(parts.drawn)))
-    rows = np.random.default_rng(seed).integers(len(parts.train), size=number)
+def with_copies(parts: Parts, share: float, seed: int, label: int | None = None) -> Views:
+    """Return the drawn images with some of them, or of those of one class, replaced by training images of their class."""
+    rng = np.random.default_rng(seed)
+    classes = range(len(parts.classes)) if label is None else [label]
+    of_class = [(np.flatnonzero(side.labels == k) for side in (parts.drawn, parts.train)) for k in classes]
     spaces = {name: found.copy() for name, found in parts.drawn.spaces.items()}
-    for name, found in spaces.items():
-        found[:number] = parts.train.spaces[name][rows]
+    for drawn, train in of_class:
+        chosen = drawn[: max(1, round(share * len(drawn)))]
+        rows = rng.choice(train, len(chosen))
+        for name, found in spaces.items():
+            found[chosen] = parts.train.spaces[name][rows]
     return replace(parts.drawn, spaces=spaces)
 
 

@@ -250,13 +250,14 @@ def span(interval: Interval, digits: int) -> str:
 
 
 def grids(finished: Finished, folder: Path) -> list[str]:
-    """Write one grid per generator, a row per class, from the first split; of kinds that draw new images only."""
+    """Write one grid per generator, a row per class, from the first split; of those that draw new images only."""
     links, seen = [], set()
+    copying = {maker.generator for maker in finished.outcome.audited.makers if maker.withheld}
     for cell in finished.laid.cells:
         named = cell.arm.generator
         if cell.arm.uses_generated and named is not None and named.name not in seen:
             seen.add(named.name)
-            if named.recipe.near_copies:
+            if named.recipe.near_copies or named.name in copying:
                 continue  # data that may not be passed on could be recognised
             sampler = chosen(cell.fit.pool[0], finished.laid.store.get)
             path = folder / f"{slug(named.name)}.png"

@@ -231,8 +231,10 @@ def pictures(finished: Finished, name: str) -> list[str]:
     """
     if finished.laid.too_small():
         return ["Too few to learn from: what is drawn repeats the real images, and is not shown.", ""]
-    rows = f"Drawn in the first split, a row per class: {', '.join(finished.outcome.data.classes)}."
-    return [rows, "", *grids(finished, GRIDS / name), ""]
+    shown = grids(finished, GRIDS / name)
+    if not shown:
+        return ["What is drawn keeps close to single real images, and is not shown.", ""]
+    return [f"Drawn in the first split, a row per class: {', '.join(finished.outcome.data.classes)}.", "", *shown, ""]
 
 
 def heading(part: Part | Counted) -> list[str]:

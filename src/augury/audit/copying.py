@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -80,29 +80,34 @@ class Witness:
     """What the decision over all splits is made from, in one split.
 
     Attributes:
-        distances: Space -> distances to the nearest training image of the drawn images, and of one held-out image per
-            group.
+        distances: Space -> for each class with drawn and held-out images, distances to the nearest training image of
+            the drawn ones, and of one held-out image per group: the two sides may hold other shares of the classes.
         hits: Space -> the real groups that the drawn images nearest to real ones lie near to.
+        classes: Class -> the same of its images alone, for classes that have some on every side.
     """
 
-    distances: dict[str, tuple[Rows, Rows]]
+    distances: dict[str, list[tuple[Rows, Rows]]]
     hits: dict[str, Hits]
+    classes: dict[str, Witness] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """Return it as values that JSON can hold."""
         return {
-            "distances": {name: [side.tolist() for side in pair] for name, pair in self.distances.items()},
+            "distances": {
+                name: [[side.tolist() for side in pair] for pair in pairs] for name, pairs in self.distances.items()
+            },
             "hits": {name: {key: side.tolist() for key, side in vars(one).items()} for name, one in self.hits.items()},
+            "classes": {name: one.record() for name, one in self.classes.items()},
         }
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Witness:
         """Take back what `record` returned."""
-        pairs = {name: (np.array(a), np.array(b)) for name, (a, b) in record["distances"].items()}
+        pairs = {name: [(np.array(a), np.array(b)) for a, b in found] for name, found in record["distances"].items()}
         found = {
             name: Hits(**{key: np.array(side) for key, side in one.items()}) for name, one in record["hits"].items()
         }
-        return cls(pairs, found)
+        return cls(pairs, found, {name: cls.from_record(one) for name, one in record["classes"].items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,24 +136,42 @@ def copying(parts: Parts, seed: int = 0) -> Copying:
         seed: Of subsets and folds.
 
     Returns:
-        A finding per space; none with fewer than 2 drawn images, as where filters left no more.
+        A finding per space; none with fewer than 2 drawn images, as where filters left no more, or where no class has
+        drawn and held-out images.
 
     Reference: Meehan et al. 2020 (C_T), Alaa et al. 2022 (authenticity), Chen et al. 2020 (GAN-Leaks), van Breugel
     et al. 2023 (DOMIAS).
     """
-    if len(parts.drawn) < LEAST_DRAWN:
+    if len(parts.drawn) < LEAST_DRAWN or not parts.shared_classes:
         return Copying((), Witness({}, {}))
     return Copying(tuple(_in_space(parts, space, seed) for space in parts.train.spaces), witness(parts, seed))
 
 
 def witness(parts: Parts, seed: int = 0) -> Witness:
-    """Return what the decision over all splits needs of one."""
-    alone = parts.held_out.one_per_group(seed)
-    distances = {
-        space: (_to_train(parts.drawn, parts.train, space)[0], _to_train(alone, parts.train, space)[0])
-        for space in parts.train.spaces
+    """Return what the decision over all splits needs of one: of all images together, and of each class alone.
+
+    Copies of a few images of a rare class drown among many new images of a common one.
+    """
+    alone = {
+        parts.classes[label]: _witness(parts.of_class(label), seed)
+        for label in parts.shared_classes
+        if (parts.train.labels == label).any()
     }
-    return Witness(distances, {space: _hits(parts, space) for space in parts.train.spaces})
+    return replace(_witness(parts, seed), classes=alone if len(parts.classes) > 1 else {})
+
+
+def _witness(parts: Parts, seed: int) -> Witness:
+    one_each = replace(parts, held_out=parts.held_out.one_per_group(seed))
+    spaces = parts.train.spaces
+    return Witness(
+        {space: _distances(one_each, space) for space in spaces}, {name: _hits(parts, name) for name in spaces}
+    )
+
+
+def _distances(parts: Parts, space: str) -> list[tuple[Rows, Rows]]:
+    sides = [(side.labels, _to_train(side, parts.train, space)[0]) for side in (parts.drawn, parts.held_out)]
+    (ours, drawn), (theirs, held_out) = sides
+    return [(drawn[ours == label], held_out[theirs == label]) for label in parts.shared_classes]
 
 
 def copycat(parts: Parts, seed: int = 0) -> Witness:

@@ -73,6 +73,11 @@ class Parts:
     held_out: Views
     drawn: Views
 
+    @property
+    def shared_classes(self) -> list[int]:
+        """Return the labels that drawn and held-out images have in common."""
+        return sorted(set(self.drawn.labels.tolist()) & set(self.held_out.labels.tolist()))
+
     def of_class(self, label: int) -> Parts:
         """Return the images of one class."""
         return Parts(

@@ -133,21 +133,15 @@ def _spread(audit: Audit) -> str:
 
 
 def _compared(audit: Audit) -> str:
-    test = audit.test
-    if test is None:
+    if audit.decision is None or audit.controls is None:
         return (
             "Whether that is suspiciously near is not known: it takes real images that the generator has not seen, of "
             f"at least {FEWEST} other groups, and there are {audit.held_out}. Fit it on a part of the images "
             "(--part train) to find out"
         )
-    beside = (
-        f"{test.near} of {len(audit.distances)} among those nearest to the training images, where {test.expected:.1f} "
-        f"are expected of images as new as real ones of {audit.held_out} held-out groups; p = {audit.p:.2g}"
-    )
-    if audit.detected:
-        return f"**Copying detected**: {beside}"
-    limit = "without a detection limit" if test.limit is None else f"at a detection limit of {test.limit:.1%}"
-    return f"No copying detected {limit}: {beside}"
+    said = audit.decision.sentence.rstrip(".")
+    said = f"**{said}**" if audit.decision.state == "red" else said
+    return f"Against real images of {audit.held_out} held-out groups, {said}. Controls: {audit.controls.sentence}"
 
 
 def _use(handed: Handed) -> Iterator[str]:

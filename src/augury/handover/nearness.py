@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from augury.audit import Controls, Decision, Parts, Views, copycat, decide_copying, unused, witness
+from augury.curation import vectors_of
 from augury.duplicates import near_duplicates, thumbnail
 from augury.errors import DataError
+from augury.filters import PIXELS
 from augury.images import ImageSet, pixel_digest
-from augury.metrics.audit_test import CopyingTest, copying_test
 from augury.metrics.copying import nearest
-from augury.metrics.nearer_test import hits, nearer_test
 from augury.resizing import resized
 
 SIDE = 32  # pixels, at most, of an image whose distances are measured
 FEWEST = 20  # held-out groups that say what distances are usual
-ALPHA = 0.05  # of the test for copies
 
 Bytes = npt.NDArray[np.uint8]
 Distances = npt.NDArray[np.float64]
@@ -110,20 +110,14 @@ class Audit:
     Attributes:
         distances: (N,), as `nearest_images` gives them.
         held_out: Groups of real images that the generator has not seen.
-        test: Drawn against held-out images; None where those are too few to say anything.
-        p: Probability that images as new as the held-out ones come as near to the training images, and to these rather
-            than to the held-out ones; 1 where nothing was tested.
+        decision: Whether they are copies; None where those groups are too few to say anything.
+        controls: What the audit says of copies of training images, and of unused real ones; None likewise.
     """
 
     distances: Distances
     held_out: int = 0
-    test: CopyingTest | None = None
-    p: float = 1.0
-
-    @property
-    def detected(self) -> bool:
-        """Tell whether copying was detected."""
-        return self.p < ALPHA
+    decision: Decision | None = None
+    controls: Controls | None = None
 
 
 def audit(drawn: ImageSet, trained: ImageSet, held_out: ImageSet, *, seed: int = 0) -> Audit:
@@ -133,27 +127,21 @@ def audit(drawn: ImageSet, trained: ImageSet, held_out: ImageSet, *, seed: int =
         drawn: N >= 1 images.
         trained: What it was fitted on, as far as it is known.
         held_out: Real images of other groups.
-        seed: Of the shuffles of the second test.
+        seed: Of the draws of the controls.
 
-    Copies are nearer to the training images than held-out ones are (else they are merely like them), and nearer to
-    these than to the held-out ones (else they are merely smooth): the larger p value counts.
-
-    Reference: `augury.metrics.audit_test` and `augury.metrics.nearer_test`.
+    Reference: `augury.audit.decide_copying`, in pixels.
     """
     if not len(trained):
         return Audit(np.empty(0))
-    ours, _ = nearest_images(drawn, trained)
-    first = {name: row for row, name in reversed(list(enumerate(held_out.group_names)))}
-    if len(first) < FEWEST:
-        return Audit(ours, len(first))
-    theirs, _ = nearest_images(held_out.take(sorted(first.values())), trained)
-    test = copying_test([(ours, theirs)], alpha=ALPHA)
-    near = hits(
-        *(_flat(images) for images in (drawn, trained, held_out)),
-        labels=(trained.labels.numpy(), held_out.labels.numpy()),
-        groups=([f"seen {name}" for name in trained.group_names], [f"new {name}" for name in held_out.group_names]),
-    )
-    return Audit(ours, len(first), test, max(test.p, nearer_test([near], seed=seed)))
+    distances, _ = nearest_images(drawn, trained)
+    groups = len(set(held_out.group_names))
+    if groups < FEWEST:
+        return Audit(distances, groups)
+    rules = {PIXELS: lambda images: vectors_of(images, PIXELS)}
+    parts = Parts(trained.classes, *(Views.of(images, rules) for images in (trained, held_out, drawn)))
+    found = {"the generator": [witness(parts, seed)]}
+    (decision,), controls = decide_copying(found, [copycat(parts, seed)], [unused(parts, seed)])
+    return Audit(distances, groups, decision, controls)
 
 
 def seen_and_new(images: ImageSet, seen: frozenset[str]) -> tuple[ImageSet, ImageSet]:

@@ -40,16 +40,18 @@ def copying_test(splits: Sequence[tuple[Array, Array]], *, alpha: float = 0.05) 
     """Test whether drawn images lie nearer to the training images than held-out real ones do, over all splits at once.
 
     In each split the k = max(5, 2 %) nearest of its G drawn and H held-out images are looked at. For a generator that
-    does not copy, drawn and held-out images are exchangeable: the number of drawn ones among the k is hypergeometric,
-    and their sum over splits a convolution. Nothing is estimated, and no distance is compared between splits. Held-out
-    images come first among equal distances, so that ties never speak for copying.
+    does not copy, drawn and held-out images of a class are exchangeable: the number of drawn ones among the k is
+    hypergeometric, and their sum over splits a convolution. Nothing is estimated, and no distance is compared between
+    splits. Held-out images come first among equal distances, so that ties never speak for copying. Where drawn and
+    held-out images hold other shares of the classes, each class of a split is to be given as a split of its own.
 
     A small p says that drawn images crowd the training images, as copies do; images of few details, which lie near to
     everything, may do so as well. A large p says "no copying detected at detection limit x", never "private".
 
     Args:
-        splits: for each split the distances to the nearest training image, of (G,) images drawn from a generator that
-            was fitted on that training part, and of (H,) real images held out from it, one of each group (patient).
+        splits: for each split, or each class of each, the distances to the nearest training image, of (G,) images
+            drawn from a generator that was fitted on that training part, and of (H,) real images held out from it, one
+            of each group (patient).
         alpha: level that `limit` is for; that of one generator after a correction for several.
 
     Raises:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from augury.classifiers.features import FeatureBank
 from augury.curation import vectors_of
@@ -26,6 +26,8 @@ HELD_OUT: tuple[Part, ...] = ("val", "test")  # what no generator has seen
 @dataclass(frozen=True)
 class AuditCopying(Step):
     """Audit whether drawn images are copies of training images, against real images that were held out."""
+
+    version: ClassVar[int] = 2  # looks at each class alone, too
 
     split: MakeSplit
     pool: tuple[Pool, ...]
@@ -57,6 +59,8 @@ class AuditCopying(Step):
 @dataclass(frozen=True)
 class AuditControls(Step):
     """Audit copies of training images, which must be flagged, and unused real images, which must not be."""
+
+    version: ClassVar[int] = 2  # likewise
 
     split: MakeSplit
     seed: int
