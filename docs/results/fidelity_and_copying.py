@@ -144,12 +144,11 @@ def thirds(images: ImageSet, views: Views, seed: int) -> Parts:
 
 
 def with_copies(parts: Parts, share: float, seed: int, label: int | None = None) -> Views:
-    """Return the drawn images with some of them, or of those of one class, replaced by training images of their class."""
+    """Return the drawn images with some of them, or of one class, replaced by training images of their class."""
     rng = np.random.default_rng(seed)
-    classes = range(len(parts.classes)) if label is None else [label]
-    of_class = [(np.flatnonzero(side.labels == k) for side in (parts.drawn, parts.train)) for k in classes]
     spaces = {name: found.copy() for name, found in parts.drawn.spaces.items()}
-    for drawn, train in of_class:
+    for k in range(len(parts.classes)) if label is None else [label]:
+        drawn, train = (np.flatnonzero(side.labels == k) for side in (parts.drawn, parts.train))
         chosen = drawn[: max(1, round(share * len(drawn)))]
         rows = rng.choice(train, len(chosen))
         for name, found in spaces.items():

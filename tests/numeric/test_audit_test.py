@@ -55,10 +55,17 @@ def test_p_is_the_share_of_all_ways_to_tell_drawn_from_held_out():
 
 
 def test_of_many_images_the_nearest_two_percent_count():
-    drawn, held_out = np.arange(0.0, 100.0), np.arange(50.0, 300.0)
+    drawn, held_out = np.arange(0.0, 200.0), np.arange(50.0, 550.0)
     found = copying_test([(drawn, held_out)])
-    assert (found.near, found.expected) == (7, 2.0)  # 2 % of 350
-    assert found.p == pytest.approx(hypergeom(350, 100, 7).sf(6))
+    assert (found.near, found.expected) == (14, 4.0)  # 2 % of 700
+    assert found.p == pytest.approx(hypergeom(700, 200, 14).sf(13))
+
+
+@pytest.mark.parametrize(("splits", "near"), [(1, 10), (2, 5), (3, 5)])
+def test_of_few_images_of_a_single_split_ten_count_and_five_of_each_of_several(splits, near):
+    found = copying_test([(np.zeros(50), np.ones(50))] * splits)
+    assert found.near == near * splits
+    assert found.p == pytest.approx(hypergeom(100, 50, near).pmf(near) ** splits)
 
 
 def test_ties_never_speak_for_copying():
@@ -66,8 +73,8 @@ def test_ties_never_speak_for_copying():
     found = copying_test([(zeros, zeros)])
     assert (found.near, found.p) == (0, pytest.approx(1.0))
     duplicates = np.append(np.zeros(3), np.ones(37))
-    assert copying_test([(zeros, duplicates)]).near == 2
-    assert copying_test([(zeros, np.ones(40))]).near == 5
+    assert copying_test([(zeros, duplicates)]).near == 7
+    assert copying_test([(zeros, np.ones(40))]).near == 10
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from augury.study.exhibit import Closest, Gallery
 
 DECISION = (
     "Drawn images are compared with the real images that their generator was trained on, and with real images that it "
-    "never saw. Two exact tests over all audited splits decide, and a generator is red if both say so, of all its images "
-    "or of those of a class: they lie nearer to training images than new real images do, and those nearest to any real "
-    "image are near to training images rather than to unseen ones. The arms of a red generator take no part in the verdict; where that leaves "
-    "none, there is no verdict. The tables describe, and decide nothing."
+    "never saw. Two exact tests over all audited splits decide, and a generator is red if both say so of all its "
+    "images, or of those of a class: they lie nearer to training images than new real images do, and those nearest to "
+    "any real image are near to training images rather than to unseen ones. The arms of a red generator take no part "
+    "in the verdict; where that leaves none, there is no verdict. The tables describe, and decide nothing."
 )
 NOT_PRIVATE = (
     "A green audit is no proof of privacy: “no copying detected” is never “private”. It says that copies above the "
