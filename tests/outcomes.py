@@ -311,7 +311,7 @@ def pictures_of(page: str) -> list[str]:
 NAN = math.nan
 RULES = ("agreement", "near_copy")
 DECISIONS = {
-    "green": Decision("cvae, near_copy", "green", 0.62, "pixels", 3, 4.1, 0.021, 5),
+    "green": Decision("cvae, near_copy", "green", 0.62, "pixels", 3, 4.1, 0.021, 5, weakest=("malignant", 0.084)),
     "red": Decision("cvae", "red", 0.0004, "judge", 61, 4.1, 0.021, 5),
     "void": Decision("cvae", "void", 1.0, "pixels", 3, 4.1, None, 5),
 }
