@@ -128,26 +128,29 @@ def decide_copying(
     controls = Controls(_tested(copycat).p, _tested(unused).p)
     tested = {name: _tested(found, among=len(audits)) for name, found in audits.items()}
     adjusted = multipletests([found.p for found in tested.values()], method="holm")[1] if tested else []
-    rows = []
-    for (name, found), p in zip(tested.items(), adjusted, strict=True):
-        state: State = ("red" if p < ALPHA else "green") if controls.passed else "void"
-        shown = found.clearest if state == "red" else found.clearest_of_all
-        rows.append(
-            Decision(
-                name,
-                state,
-                float(p),
-                shown.space,
-                shown.test.near,
-                shown.test.expected,
-                shown.test.limit,
-                len(audits[name]),
-                among=shown.among,
-                weakest=found.weakest,
-                untold=found.untold,
-            )
-        )
-    return tuple(rows), controls
+    decisions = (
+        _decision(name, found, float(p), controls, len(audits[name]))
+        for (name, found), p in zip(tested.items(), adjusted, strict=True)
+    )
+    return tuple(decisions), controls
+
+
+def _decision(name: str, found: _Tested, p: float, controls: Controls, splits: int) -> Decision:
+    state: State = ("red" if p < ALPHA else "green") if controls.passed else "void"
+    shown = found.clearest if state == "red" else found.clearest_of_all
+    return Decision(
+        name,
+        state,
+        p,
+        shown.space,
+        shown.test.near,
+        shown.test.expected,
+        shown.test.limit,
+        splits,
+        among=shown.among,
+        weakest=found.weakest,
+        untold=found.untold,
+    )
 
 
 @dataclass(frozen=True)
