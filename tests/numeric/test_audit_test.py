@@ -68,6 +68,12 @@ def test_of_few_images_of_a_single_split_ten_count_and_five_of_each_of_several(s
     assert found.p == pytest.approx(hypergeom(100, 50, near).pmf(near) ** splits)
 
 
+@pytest.mark.parametrize(("splits", "near"), [(1, 5), (2, 3), (3, 3)])
+def test_classes_of_a_split_share_the_least_number(splits, near):
+    found = copying_test([(np.zeros(50), np.ones(50))] * 2 * splits, classes=2)
+    assert found.near == near * 2 * splits
+
+
 def test_ties_never_speak_for_copying():
     zeros = np.zeros(40)
     found = copying_test([(zeros, zeros)])

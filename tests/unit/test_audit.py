@@ -83,7 +83,7 @@ def test_copies_are_red_and_new_images_are_not():
     assert found["it"].state == "red"
     assert found["honest"].state == "green"
     assert controls.passed
-    assert found["it"].near == 30 == 2 * found["it"].expected
+    assert found["it"].near == 18 == 2 * found["it"].expected
     assert found["it"].sentence.startswith("it: copies training images (in pixels: ")
     assert "honest: no copying detected at a detection limit of " in found["honest"].sentence
     assert found["it"].splits == 3
@@ -91,7 +91,7 @@ def test_copies_are_red_and_new_images_are_not():
 
 def test_blurred_images_crowd_the_training_images_and_are_not_called_copies():
     audits = splits(blur=0.3, d=20)
-    crowding = near_test(witness(one) for one in audits)
+    crowding = near_test([witness(one) for one in audits])
     found, _ = decided(audits)
     assert crowding.p < 0.001  # by distances to training images alone they would be
     assert found["it"].state == "green"
@@ -108,7 +108,8 @@ def test_images_like_all_real_ones_held_out_or_not_are_not_called_copies():
 
 def near_test(witnesses):
     """Test distances to training images; classes are counted one by one."""
-    return copying_test([pair for one in witnesses for pair in one.distances["pixels"]])
+    cells = [one.distances["pixels"] for one in witnesses]
+    return copying_test([pair for pairs in cells for pair in pairs], classes=max(map(len, cells)))
 
 
 def larger(witnesses):
@@ -221,8 +222,10 @@ def test_a_class_that_is_missing_in_some_splits_is_looked_at_in_the_others():
 
 
 def test_new_images_are_seldom_called_copies_though_each_class_is_looked_at():
-    flagged = [decided([rare(2 * i, common=60), rare(2 * i + 1, common=60)])[0]["it"].p < 0.05 for i in range(60)]
-    assert sum(flagged) <= 3  # of an exact test at 5 %, which two conditions make conservative
+    audits = {str(k): [witness(rare(2 * k + i, common=60)) for i in range(2)] for k in range(40)}
+    controls = controls_of([rare(0)])
+    p = [decide_copying({name: found}, *controls)[0][0].p for name, found in audits.items()]
+    assert sum(one < 0.05 for one in p) <= 2  # exact at 5 %, and two conditions make it conservative
 
 
 # ---- the controls

@@ -210,7 +210,8 @@ def _finding(audits: Sequence[Witness], name: str, space: str, counts: int, amon
 
 def _near(audits: Sequence[Witness], space: str, alpha: float) -> CopyingTest:
     pairs = [pair for one in audits for pair in one.distances[space]]
-    return copying_test(pairs, alpha=alpha) if pairs else CopyingTest(1.0, 0, 0.0, None)
+    classes = max(len(one.distances[space]) for one in audits)
+    return copying_test(pairs, alpha=alpha, classes=classes) if pairs else CopyingTest(1.0, 0, 0.0, None)
 
 
 def _names(audits: Sequence[Witness]) -> list[str]:

@@ -40,7 +40,7 @@ class CopyingTest:
     limit: float | None
 
 
-def copying_test(splits: Sequence[tuple[Array, Array]], *, alpha: float = 0.05) -> CopyingTest:
+def copying_test(splits: Sequence[tuple[Array, Array]], *, alpha: float = 0.05, classes: int = 1) -> CopyingTest:
     """Test whether drawn images lie nearer to the training images than held-out real ones do, over all splits at once.
 
     In each split the k = max(5, 2 %) nearest of its G drawn and H held-out images are looked at (of a single one, the
@@ -48,7 +48,7 @@ def copying_test(splits: Sequence[tuple[Array, Array]], *, alpha: float = 0.05) 
     the number of drawn ones among the k is hypergeometric, and their sum over splits a convolution. Nothing is
     estimated, and no distance is compared between splits. Held-out images come first among equal distances, so that
     ties never speak for copying. Where drawn and held-out images hold other shares of the classes, each class of a
-    split is to be given as a split of its own.
+    split is to be given as a split of its own, and the least numbers are shared by the classes.
 
     A small p says that drawn images crowd the training images, as copies do; images of few details, which lie near to
     everything, may do so as well. A large p says "no copying detected at detection limit x", never "private".
@@ -58,6 +58,7 @@ def copying_test(splits: Sequence[tuple[Array, Array]], *, alpha: float = 0.05) 
             drawn from a generator that was fitted on that training part, and of (H,) real images held out from it, one
             of each group (patient).
         alpha: level that `limit` is for; that of one generator after a correction for several.
+        classes: how many of `splits` are classes of one and the same split.
 
     Raises:
         DataError: no split, or one without images on either side, or distances that are negative or not finite.
@@ -78,7 +79,7 @@ def copying_test(splits: Sequence[tuple[Array, Array]], *, alpha: float = 0.05) 
     for drawn, held_out in splits:
         check_distances(drawn, "generated")
         check_distances(held_out, "held-out")
-    fewest = max(FEWEST, math.ceil(FEWEST_IN_ALL / len(splits)))
+    fewest = math.ceil(max(FEWEST / classes, FEWEST_IN_ALL / len(splits)))
     sizes = [_Size.of(len(drawn), len(held_out), fewest) for drawn, held_out in splits]
     near = sum(_drawn_among(*pair, size.nearest) for pair, size in zip(splits, sizes, strict=True))
     tails = _tails(sizes, 0.0)
