@@ -195,9 +195,7 @@ def section(part: Part, finished: Finished) -> list[str]:
     assert isinstance(finished.laid.store, FolderStore)
     lines = [*heading(part), told(finished), "", f"**{finished.outcome.verdict.sentence}**", ""]
     lines += [f"- {detail}" for detail in finished.outcome.verdict.details]
-    lines += [
-        f"- Copying audit: {gate.text}." for gate in finished.outcome.gates if gate.name.startswith("copying audit")
-    ]
+    lines += copying(finished)
     for named in finished.laid.study.classifiers:
         lines += ["", *arms(finished.block(named.name), part.metrics, named.name), ""]
     lines += classes(finished) if part.classes else []
@@ -220,8 +218,15 @@ def counted(part: Counted, data: Path, out: Path) -> list[str]:
     lines += [f'![scores at each level](generators/{part.study}/{drawing.name} "scores at each level")', ""]
     lines += ["## Every arm at every level", "", *arms_table(levels, part.metrics, (REAL, part.control)), ""]
     for kept, finished in runs.items():
-        lines += [f"With {kept} real images kept:", "", *pictures(finished, f"{part.study}-{kept}")]
+        lines += [f"With {kept} real images kept:", "", *copying(finished), ""]
+        lines += pictures(finished, f"{part.study}-{kept}")
     return [*lines, *took(folder)]
+
+
+def copying(finished: Finished) -> list[str]:
+    """Return what the copying audits found."""
+    found = [gate.text for gate in finished.outcome.gates if gate.name.startswith("copying audit")]
+    return [f"- Copying audit: {text.rstrip('.')}." for text in found]
 
 
 def pictures(finished: Finished, name: str) -> list[str]:
