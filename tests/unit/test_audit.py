@@ -240,6 +240,15 @@ def test_copies_of_training_images_are_flagged_and_unused_images_are_not():
     assert controls.sentence.endswith(f"unused real images were not (p = {controls.unused:.2g})")
 
 
+@pytest.mark.parametrize("held_out", [100, 50])
+def test_copies_are_flagged_in_a_single_split_though_most_images_are_trained_on(held_out):
+    whole = parts(0, n=200)
+    fewer = replace(whole, held_out=whole.held_out.take(np.arange(held_out)), drawn=whole.drawn.take(np.arange(40)))
+    found, controls = decided([replace(fewer, drawn=whole.train.take(np.arange(40)))])
+    assert controls.copycat < 0.02
+    assert found["it"].state == "red"
+
+
 def test_an_audit_whose_control_fails_is_void():
     audits = splits(2, copies=30)
     witnesses, copies, fresh = [witness(one) for one in audits], *controls_of(audits)

@@ -13,7 +13,7 @@ from augury.metrics.arrays import Array
 from augury.metrics.copying import nearest
 
 SHARE = 0.02  # of the drawn images: those nearest to any real image
-FEWEST = 10  # of them: with 5 no p value could be below 0.03
+LEAST_P = 0.001  # of one split: as many of them, at least, as could give this p value if all hit another training group
 PERMUTATIONS = 20_000
 
 
@@ -58,7 +58,8 @@ def hits(
     """
     real = np.concatenate([train, held_out])
     distances, index = nearest(drawn, real)
-    k = min(len(drawn), max(FEWEST, math.ceil(round(SHARE * len(drawn), 9))))
+    fewest = _enough(*(len(set(side)) for side in groups))
+    k = min(len(drawn), max(fewest, math.ceil(round(SHARE * len(drawn), 9))))
     near = index[np.argsort(distances, kind="stable")[:k]]
     # a group stands on one side only: equal names, as the numbers of images without groups, are of different ones
     names = np.asarray([f"{side} {name}" for side in (0, 1) for name in groups[side]])
@@ -68,6 +69,15 @@ def hits(
     chosen = near[first]
     others = [[_groups_of(names, trained == side, label == label[i]) for side in (True, False)] for i in chosen]
     return Hits(weights, trained[chosen], np.array(others, dtype=np.int64), label[chosen])
+
+
+def _enough(trained: int, held_out: int) -> int:
+    """Return how many training groups, hit one after the other, have a probability of at most `LEAST_P` by chance.
+
+    >>> _enough(100, 100), _enough(800, 200)
+    (10, 31)
+    """
+    return math.ceil(math.log(LEAST_P) / math.log(trained / (trained + held_out)))
 
 
 def nearer_test(splits: Sequence[Hits], *, seed: int = 0, permutations: int = PERMUTATIONS) -> float:

@@ -27,7 +27,7 @@ HELD_OUT: tuple[Part, ...] = ("val", "test")  # what no generator has seen
 class AuditCopying(Step):
     """Audit whether drawn images are copies of training images, against real images that were held out."""
 
-    version: ClassVar[int] = 2  # looks at each class alone, too
+    version: ClassVar[int] = 3  # looks at each class alone, and at enough of the nearest images
 
     split: MakeSplit
     pool: tuple[Pool, ...]
@@ -60,7 +60,7 @@ class AuditCopying(Step):
 class AuditControls(Step):
     """Audit copies of training images, which must be flagged, and unused real images, which must not be."""
 
-    version: ClassVar[int] = 2  # likewise
+    version: ClassVar[int] = 3  # likewise
 
     split: MakeSplit
     seed: int
