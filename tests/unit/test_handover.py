@@ -350,6 +350,16 @@ def test_the_card_says_what_is_known_of_copies_and_promises_nothing(tmp_path):
     # a blend of three images keeps close to one of them
     assert "Against real images of 50 held-out groups, **the generator: copies training images (in pixels: " in some
     assert "Controls: copies of training images were flagged (p = " in some
+    ready(
+        tmp_path / "data.npz",
+        tmp_path / "new",
+        part="train",
+        to="60",
+        generator="cvae",
+        settings=["steps=1"],
+        force=True,
+    )
+    assert "held-out groups, the generator: no copying detected at " in (tmp_path / "new" / "card.md").read_text()
     assert "that the generator has not seen, of at least 20 other groups, and there are 0" in everything
     assert "private" not in (some + everything).lower()
     assert "| 0 | 30 | 30 | 30 |" in some

@@ -83,7 +83,7 @@ class Witness:
         distances: Space -> for each class with drawn and held-out images, distances to the nearest training image of
             the drawn ones, and of one held-out image per group: the two sides may hold other shares of the classes.
         hits: Space -> the real groups that the drawn images nearest to real ones lie near to.
-        classes: Class -> the same of its images alone, for classes that have some on every side.
+        classes: Class -> the same of its images alone, for classes that were drawn.
     """
 
     distances: dict[str, list[tuple[Rows, Rows]]]
@@ -152,12 +152,18 @@ def witness(parts: Parts, seed: int = 0) -> Witness:
 
     Copies of a few images of a rare class drown among many new images of a common one.
     """
-    alone = {
-        parts.classes[label]: _witness(parts.of_class(label), seed)
-        for label in parts.shared_classes
-        if (parts.train.labels == label).any()
-    }
-    return replace(_witness(parts, seed), classes=alone if len(parts.classes) > 1 else {})
+    if len(parts.classes) == 1:
+        return _witness(parts, seed)
+    drawn = sorted(set(parts.drawn.labels.tolist()))
+    alone = {parts.classes[label]: _of_class(parts.of_class(label), seed) for label in drawn}
+    return replace(_witness(parts, seed), classes=alone)
+
+
+def _of_class(parts: Parts, seed: int) -> Witness:
+    """Return the witness of one class: an empty one, of which nothing can be told, where a real side has none of it."""
+    if len(parts.train) and len(parts.held_out):
+        return _witness(parts, seed)
+    return Witness({space: [] for space in parts.train.spaces}, {})
 
 
 def _witness(parts: Parts, seed: int) -> Witness:

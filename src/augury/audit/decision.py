@@ -204,7 +204,8 @@ def _finding(audits: Sequence[Witness], name: str, space: str, counts: int, amon
     test = _near(audits, space, ALPHA / (counts * among))  # what a single p value must be below, at the worst
     # shuffles enough for p values that, so often counted, are still below the level
     permutations = max(PERMUTATIONS, math.ceil(10 * counts * among / ALPHA))
-    nearer = nearer_test([one.hits[space] for one in audits], permutations=permutations) if test.p * counts < 1 else 1.0
+    hits = [one.hits[space] for one in audits if one.hits]
+    nearer = nearer_test(hits, permutations=permutations) if test.p * counts < 1 else 1.0
     return _Finding(name, space, min(1.0, counts * max(test.p, nearer)), test)
 
 
