@@ -30,7 +30,7 @@ from augury.statistics import Interval, nadeau_bengio
 from augury.study import Study, load_study, run
 from augury.study.conclude import environment
 from augury.study.grid import Cell
-from augury.study.journal import NAME as JOURNAL
+from augury.study.journal import read_history
 from augury.study.run import Finished
 from augury.study.steps import chosen
 from augury.study.store import FolderStore
@@ -188,9 +188,8 @@ def scores(finished: Finished, cell: Cell) -> tuple[float, float]:
 def fit_seconds(finished: Finished, key: str) -> float:
     """Return how long a fit took, from the run's journal."""
     assert isinstance(finished.laid.store, FolderStore)
-    lines = (finished.laid.store.root / JOURNAL).read_text(encoding="utf-8").splitlines()
-    notes = [json.loads(line) for line in lines]
-    return float(sum(note["seconds"] for note in notes if note.get("step") == key and note["event"] == "made"))
+    noted = read_history(finished.laid.store.root).steps.get(key)
+    return noted.seconds if noted else np.nan
 
 
 def table(rows: dict[str, list[Measured]]) -> list[str]:

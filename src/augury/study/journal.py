@@ -116,13 +116,14 @@ def _append(root: Path, file: int, line: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Noted:
-    """The last that was noted of a step."""
+    """The last that was noted of a step; `seconds` of one that was made, or NaN."""
 
     event: str
     title: str
     run: str
     time: float
     reason: str = ""
+    seconds: float = math.nan
 
 
 @dataclass
@@ -161,9 +162,10 @@ class History:
             self.run, self.jobs = str(line["run"]), max(1, int(_number(line["jobs"])))
         else:
             reason, when = str(line.get("reason", "")), _number(line["time"])
-            noted = Noted(event, str(line["title"]), str(line["run"]), when, reason)
+            took = _number(line["seconds"]) if event == "made" else math.nan
+            noted = Noted(event, str(line["title"]), str(line["run"]), when, reason, took)
             if event == "made":
-                self.seconds[noted.title].append(_number(line["seconds"]))
+                self.seconds[noted.title].append(took)
             self.steps[str(line["step"])] = noted
 
 
