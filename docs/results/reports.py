@@ -16,6 +16,7 @@ from pathlib import Path
 from cells import always, arms, by_metric, change
 from generators import GRIDS, grids, setting, span, study_on
 from levels import Levels, Printed, arms_table, draw, printed_table, sentences
+from trained import collapse, losses
 
 from augury.processes import cores
 from augury.study import run
@@ -199,7 +200,8 @@ def section(part: Part, finished: Finished) -> list[str]:
     for named in finished.laid.study.classifiers:
         lines += ["", *arms(finished.block(named.name), part.metrics, named.name), ""]
     lines += classes(finished) if part.classes else []
-    return [*lines, *pictures(finished, part.study), *took(finished.laid.store.root)]
+    lines += [*pictures(finished, part.study), *training(finished, part.study)]
+    return [*lines, *took(finished.laid.store.root)]
 
 
 def counted(part: Counted, data: Path, out: Path) -> list[str]:
@@ -220,6 +222,8 @@ def counted(part: Counted, data: Path, out: Path) -> list[str]:
     for kept, finished in runs.items():
         lines += [f"With {kept} real images kept:", "", *copying(finished), ""]
         lines += pictures(finished, f"{part.study}-{kept}")
+    last = max(runs)
+    lines += [f"With {last} real images kept:", "", *training(runs[last], f"{part.study}-{last}")]
     return [*lines, *took(folder)]
 
 
@@ -240,6 +244,11 @@ def pictures(finished: Finished, name: str) -> list[str]:
     if not shown:
         return ["What is drawn keeps close to single real images, and is not shown.", ""]
     return [f"Drawn in the first split, a row per class: {', '.join(finished.outcome.data.classes)}.", "", *shown, ""]
+
+
+def training(finished: Finished, name: str) -> list[str]:
+    """Return whether what the generators draw collapsed, and their losses."""
+    return [*collapse(finished), "", *losses(finished, GRIDS / name / "losses.svg")]
 
 
 def heading(part: Part | Counted) -> list[str]:

@@ -318,6 +318,14 @@ def test_how_a_generator_was_trained_stands_on_the_page():
     assert "Kernel distance over 400 steps, network chosen after 200: from 0.0431 to 0.0342" in page
 
 
+@pytest.mark.parametrize(("collapsed", "said"), [(0, "did not fire"), (1, "fired")])
+def test_a_single_split_is_called_the_only_one(collapsed, said):
+    made, (_, cvae) = outcome(), galleries()
+    looked = replace(made.generators[1], collapsed=collapsed, looked=1)
+    text = words_of(render(replace(made, generators=(looked,)), (cvae,)))
+    assert f"The collapse detector {said} in the only split." in text
+
+
 def test_a_strip_shows_the_frames_in_their_order():
     copies, cvae = galleries()
     page = render(outcome(), (copies, cvae))

@@ -161,11 +161,13 @@ def verdict(result: GeneratorResult) -> str:
     """Say in how many splits the collapse detector fired."""
     if not result.looked:
         return "The diversity of its images was not looked at."
-    splits = f"{result.looked} split{'' if result.looked == 1 else 's'}"
+    none, some = f"any of {result.looked} splits", f"{result.collapsed} of {result.looked} splits"
+    if result.looked == 1:
+        none = some = "the only split"
     if result.collapsed == 0:
-        return f"The collapse detector did not fire in any of {splits}."
+        return f"The collapse detector did not fire in {none}."
     where = "There it says" if result.collapsed == 1 else "In the worst of them it says"
-    return f"The collapse detector fired in {result.collapsed} of {splits}. {where}:"
+    return f"The collapse detector fired in {some}. {where}:"
 
 
 def ratio(mean: float | None, least: float | None) -> str:
