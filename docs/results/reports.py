@@ -97,6 +97,7 @@ class Report:
     compared: tuple[Compared, ...] = field(default=())
 
 
+LOSSES = "losses.svg"
 PUBLISHED, HONEST = "The published protocol, here", "The honest protocol, here"
 REPORTS = {
     "medmnist-2020": Report(
@@ -196,11 +197,11 @@ def section(part: Part, finished: Finished) -> list[str]:
     assert isinstance(finished.laid.store, FolderStore)
     lines = [*heading(part), told(finished), "", f"**{finished.outcome.verdict.sentence}**", ""]
     lines += [f"- {detail}" for detail in finished.outcome.verdict.details]
-    lines += copying(finished)
+    lines += [*copying(finished), *collapse(finished)]
     for named in finished.laid.study.classifiers:
         lines += ["", *arms(finished.block(named.name), part.metrics, named.name), ""]
     lines += classes(finished) if part.classes else []
-    lines += [*pictures(finished, part.study), *training(finished, part.study)]
+    lines += [*pictures(finished, part.study), *losses(finished, GRIDS / part.study / LOSSES)]
     return [*lines, *took(finished.laid.store.root)]
 
 
@@ -220,10 +221,10 @@ def counted(part: Counted, data: Path, out: Path) -> list[str]:
     lines += [f'![scores at each level](generators/{part.study}/{drawing.name} "scores at each level")', ""]
     lines += ["## Every arm at every level", "", *arms_table(levels, part.metrics, (REAL, part.control)), ""]
     for kept, finished in runs.items():
-        lines += [f"With {kept} real images kept:", "", *copying(finished), ""]
+        lines += [f"With {kept} real images kept:", "", *copying(finished), *collapse(finished), ""]
         lines += pictures(finished, f"{part.study}-{kept}")
-    last = max(runs)
-    lines += [f"With {last} real images kept:", "", *training(runs[last], f"{part.study}-{last}")]
+    most = max(runs)
+    lines += losses(runs[most], GRIDS / f"{part.study}-{most}" / LOSSES)
     return [*lines, *took(folder)]
 
 
@@ -244,11 +245,6 @@ def pictures(finished: Finished, name: str) -> list[str]:
     if not shown:
         return ["What is drawn keeps close to single real images, and is not shown.", ""]
     return [f"Drawn in the first split, a row per class: {', '.join(finished.outcome.data.classes)}.", "", *shown, ""]
-
-
-def training(finished: Finished, name: str) -> list[str]:
-    """Return whether what the generators draw collapsed, and their losses."""
-    return [*collapse(finished), "", *losses(finished, GRIDS / name / "losses.svg")]
 
 
 def heading(part: Part | Counted) -> list[str]:
