@@ -17,7 +17,8 @@ from augury.study.gallery import galleries
 from augury.study.run import Finished
 
 COLOURS = ("#0b57a4", "#b3261e", "#7a7a00", "#00796b", "#7b3fa0", "#444444", "#c77700", "#5b8db8")
-WIDE, TALL = 3.8, 2.6  # inches of one generator's losses
+WIDE, TALL = 3.8, 3.4  # inches of one generator's losses
+BELOW = (0.5, -0.22)  # a plot and the name of its axis: inside it the legend would lie on lines
 ACROSS = 3
 FINEST = 1.0  # pixels: what a line does within one makes the file large, and is not seen
 
@@ -67,4 +68,4 @@ def lines(plot: Axes, name: str, training: Training) -> None:
         plot.set_yscale("log")
     elif scale.cut:
         plot.set_ylim(scale.axis.low, scale.axis.high)
-    plot.legend(frameon=False, fontsize="small")
+    plot.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=BELOW, ncols=2)
