@@ -258,9 +258,8 @@ def grids(finished: Finished, folder: Path) -> list[str]:
             seen.add(named.name)
             if named.recipe.near_copies or named.name in copying:
                 continue  # data that may not be passed on could be recognised
-            sampler = chosen(cell.fit.pool[0], finished.laid.store.get)
-            path = folder / f"{slug(named.name)}.png"
-            grid(sampler, cell.fit.pool[0].fit.seed, path)
+            chunk, path = cell.fit.chunks[0], folder / f"{slug(named.name)}.png"
+            grid(chosen(chunk, finished.laid.store.get), chunk.fit.seed, path)
             links.append(f'![{named.name}](generators/{folder.name}/{path.name} "{named.name}")')
     return links
 
