@@ -148,8 +148,8 @@ def fit_judge(
     recipe: Classifier,
     run: Run,
 ) -> Predictor:
-    """Train the judge of one fold on the images outside of it."""
-    return recipe.fit(train.take(folds != fold), None, run)
+    """Train the judge of one fold on the images outside of it: by steps, for no image is left to choose an epoch on."""
+    return recipe.by_steps().fit(train.take(folds != fold), None, run)
 
 
 def know(

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from augury.curation import JUDGES, SIDE, Curator, judge_folds, vectors_of
+from augury.classifiers import LesionCNNClassifier
+from augury.curation import JUDGES, SIDE, Curator, fit_judge, judge_folds, vectors_of
 from augury.errors import DataError
 from augury.filters import FILTERS, PIXELS, Agreement, Difficulty, NearCopy, Typicality
 from augury.training import Run
@@ -125,6 +126,14 @@ def test_judges_are_trained_where_a_filter_asks_for_them_only():
     assert curator.look(FRESH.take(range(3))).reasons == ("",) * 3
     with pytest.raises(AssertionError, match="no judge"):
         Curator.fit(TRAIN, [NearCopy(), Agreement()], Refuses(), Run(0))
+
+
+def test_a_classifier_that_is_trained_by_epochs_judges_after_its_steps():
+    plain = LesionCNNClassifier(steps=3, batch=8)
+    train, folds = TRAIN.take(range(60)), np.arange(60) % JUDGES
+    judges = [fit_judge(train, folds, 0, recipe, Run(0)) for recipe in (plain, plain.replace(published=True))]
+    assert judges[1].trained.trained_on == {train.digests[i] for i in np.flatnonzero(folds != 0)}
+    assert np.array_equal(*(judge.probabilities(train.images) for judge in judges))
 
 
 def test_the_seed_decides_and_nothing_else_is_touched():

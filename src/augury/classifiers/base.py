@@ -106,6 +106,10 @@ class Classifier(Recipe, ABC):
     def load(cls, folder: Path, device: str = "cpu") -> Predictor:
         """Open what the predictor saved."""
 
+    def by_steps(self) -> Self:
+        """Return the classifier as it is trained where no image is left to choose an epoch on."""
+        return self
+
     def feature_maker(self) -> FeatureMaker | None:
         """Return what computes the features that it is trained on in place of pixels; None: it is trained on pixels."""
         return None

@@ -80,6 +80,10 @@ class NeuralClassifier(Classifier):
             raise ValueError(f"best = {self.best!r} chooses among epochs: it needs published = true.")
         return self
 
+    def by_steps(self) -> Self:
+        """Return it without `published`, which needs validation images."""
+        return self.replace(published=False, best="loss") if self.published else self
+
     @abstractmethod
     def build(self, shape: tuple[int, int, int], classes: int) -> nn.Module:
         """Return the untrained network for images (C, H, W); it draws from torch's current generator."""

@@ -90,7 +90,7 @@ class ChooseSnapshot(Step):
         learned = {}
         for weight in getattr(self.drawn_by, "guidances", ()):
             drawn = sampler.drawn_with(guidance=weight).draw(counts, seed=self.fit.seed)
-            told = self.judge.classifier.fit(drawn, None, Run(self.judge.seed, work.device)).predict(val)
+            told = self.judge.classifier.by_steps().fit(drawn, None, Run(self.judge.seed, work.device)).predict(val)
             learned[weight] = float(choice_losses(val.labels.numpy(), told, even=True).mean())
         if not learned:
             return found
