@@ -159,4 +159,6 @@ class _Sieve:
         return [rows[i] for i in in_order(select, pool.take(rows), self._judge, self.device)]
 
     def _judge(self) -> Predictor:
-        return self.curator.judges[0] if self.curator.judges else self.curation.judge.fit(self.real, None, self.run)
+        if self.curator.judges:
+            return self.curator.judges[0]
+        return self.curation.judge.by_steps().fit(self.real, None, self.run)
