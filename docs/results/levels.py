@@ -86,7 +86,6 @@ APART = 0.03  # of a level, between points of one level, so that their intervals
 
 def draw(levels: Levels, metric: str, path: Path) -> None:
     """Draw a metric of every arm against the number of real images kept, with intervals."""
-    matplotlib.rcParams |= {"svg.hashsalt": "augury", "svg.fonttype": "none"}  # the same file each time
     figure = Figure(figsize=(7.6, 3.8), layout="constrained")
     plot = figure.add_subplot()
     names = names_of(levels.of(min(levels.runs), metric).block)
@@ -101,5 +100,11 @@ def draw(levels: Levels, metric: str, path: Path) -> None:
     plot.minorticks_off()
     plot.grid(axis="y", color="#dddddd")
     figure.legend(loc="outside right upper", frameon=False)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a drawing, the same file each time."""
+    matplotlib.rcParams |= {"svg.hashsalt": "augury", "svg.fonttype": "none"}
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})

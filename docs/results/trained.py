@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from levels import save
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -41,7 +42,6 @@ def losses(finished: Finished, path: Path) -> list[str]:
 
 def draw(trained: Sequence[Gallery], path: Path) -> None:
     """Draw one plot per generator."""
-    matplotlib.rcParams |= {"svg.hashsalt": "augury", "svg.fonttype": "none"}  # the same file each time
     matplotlib.rcParams |= {"path.simplify_threshold": FINEST}
     across = min(ACROSS, len(trained))
     down = -(-len(trained) // across)
@@ -52,8 +52,7 @@ def draw(trained: Sequence[Gallery], path: Path) -> None:
         lines(plot, gallery.generator, gallery.training)
     for plot in plots[len(trained) :]:
         plot.axis("off")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
+    save(figure, path)
 
 
 def lines(plot: Axes, name: str, training: Training) -> None:
