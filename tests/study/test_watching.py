@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from augury import read
+from augury.classifiers import LesionCNNClassifier
 from augury.errors import DataError, SettingsError
 from augury.generators import CVAE, DCGAN, Flow, Repeat, SuperResolution
 from augury.policies import Ratio
 from augury.splits import SplitPlan
-from augury.study import Arm, NamedGenerator, run, toy
+from augury.study import Arm, NamedClassifier, NamedGenerator, run, toy
 from augury.study.steps import FitGenerator, chosen
 from augury.study.watching import DISTANCE, ChooseSnapshot, by_loss
 from augury.training import Run
@@ -105,6 +106,21 @@ def test_a_study_chooses_the_guidance_that_a_classifier_learns_from_best():
         assert drawn.digests == get(chunk).digests
     with pytest.raises(SettingsError, match=r"cvae has no settings of drawing\. Got guidance"):
         CVAE(steps=1).fit(toy_images(), Run(seed=0)).drawn_with(guidance=2.0)
+
+
+def test_a_classifier_that_is_trained_by_epochs_chooses_the_guidance_after_its_steps(tmp_path):
+    recipe = Flow(steps=20, batch=8, size="tiny", drawing_steps=2, snapshots=0, guidances=(1.0, 3.0))
+    judge = LesionCNNClassifier(steps=20, batch=32)
+
+    def learned(published):
+        named = NamedClassifier(name="it", recipe=judge.replace(published=published))
+        flaws = ("more_steps_with_synthetic",) if published else ()
+        study = study_of(recipe, per_class=12).replace(classifiers=(named,), flaws=flaws)
+        finished = run(study, tmp_path / "store", force=True)
+        get = finished.laid.store.get
+        return [get(chunk.choice).learned for cell in finished.laid.cells for chunk in cell.fit.pool]
+
+    assert learned(published=True) == learned(published=False)
 
 
 def test_settings_of_drawing_train_nothing_again(tmp_path):

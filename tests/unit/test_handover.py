@@ -192,10 +192,16 @@ def test_what_is_short_is_said_with_the_reasons(data):
     assert found.shortfall()[0] == first
 
 
-@pytest.mark.parametrize("space", ["pixels", "judge"])
-def test_a_selection_puts_the_most_different_images_first(data, space):
+BY_EPOCHS = TINY_CLASSIFIERS["lesion_cnn"].replace(steps=20, published=True)
+
+
+@pytest.mark.parametrize(
+    ("space", "judge"),
+    [("pixels", TINY_CLASSIFIERS["small_cnn"]), ("judge", TINY_CLASSIFIERS["small_cnn"]), ("judge", BY_EPOCHS)],
+)
+def test_a_selection_puts_the_most_different_images_first(data, space, judge):
     near = [(noise(1).float() * 0.3 + noise(seed).float() * 0.7).to(torch.uint8) for seed in (2, 3)]
-    rule, judge = Diverse(space=space), TINY_CLASSIFIERS["small_cnn"]
+    rule = Diverse(space=space)
     _, found = chosen(data, [noise(1), *near, noise(4), noise(5)], factor=3, select=rule, judge=judge)
     assert sorted(found.reasons) == ["", "", SPARE, SPARE, SPARE]
     if space == "pixels":
