@@ -31,12 +31,15 @@ def names_of(block: Block) -> list[str]:
 
 
 def level(block: Block, arm: str) -> str:
-    """Return the mean primary metric of an arm with its 95 % interval: over folds, or over resampled test images."""
+    """Return the mean primary metric of an arm, which ends at 0 and 1, with its 95 % interval.
+
+    The interval is over folds, or over resampled test images.
+    """
     if block.given:
         first = block.by_arm[arm][min(block.by_arm[arm])][0].cell.split
         return ranged(Shared(block, "test", first.test).level(arm))
     found = nadeau_bengio(list(block.scores(arm).values()), block.ratio)
-    return ranged((found.mean, found.low, found.high))
+    return ranged((found.mean, max(found.low, 0.0), min(found.high, 1.0)))
 
 
 def change(block: Block, arm: str, other: dict[Unit, str]) -> str:

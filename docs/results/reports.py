@@ -76,7 +76,7 @@ class Compared:
 
     Attributes:
         what: Data set or network, where a report has several.
-        published: Stem of the study in the published protocol; empty where there is none.
+        published: Stem of the study in the published protocol.
         honest: Stem of the study in the honest one.
         printed: Gain in accuracy over real images only, by arm.
         classifier: Which of the studies' classifiers.
@@ -174,11 +174,18 @@ REPORTS = {
     ),
     "isic-2019-cwgan": Report(
         (
+            Part(PUBLISHED, "isic-2019-cwgan-ham10000-published", classes=True),
             Part(HONEST, "isic-2019-cwgan-ham10000", classes=True),
             Part("Four rare classes from synthetic images only", "isic-2019-cwgan-ham10000-rare", classes=True),
         ),
         tuple(
-            Compared(name, "", "isic-2019-cwgan-ham10000", {"cWGAN-GP · 128 of akiec, bcc, df, vasc": 0.06}, i)
+            Compared(
+                name,
+                "isic-2019-cwgan-ham10000-published",
+                "isic-2019-cwgan-ham10000",
+                {"cWGAN-GP · 128 of akiec, bcc, df, vasc": 0.06},
+                classifier=i,
+            )
             for i, name in enumerate(("`small_cnn`", "`efficientnet_lite0`"))
         ),
     ),
