@@ -379,7 +379,8 @@ def main() -> None:
             runs[part.study] = ran(part, data, asked.out)
             lines += section(part, runs[part.study])
     text = (HERE / "printed" / f"{asked.study}.md").read_text(encoding="utf-8")
-    command = f"<!-- written by: python docs/results/reports.py {asked.study} DATA -o reports, after printed/ -->"
+    only = f" --only {' '.join(asked.only)}" if asked.only else ""
+    command = f"<!-- written by: python docs/results/reports.py {asked.study} DATA -o reports{only}, after printed/ -->"
     print("\n".join([command, "", text, *gains(report.compared, runs), *lines, setting()]))
 
 
