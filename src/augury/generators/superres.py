@@ -18,8 +18,8 @@ from augury.generators.base import Card, Generator, Sampler
 from augury.generators.cvae import CVAE
 from augury.images import ImageSet
 from augury.mixing import Uniform
-from augury.networks.superres import Bicubic, PublishedEnlarger, ResidualEnlarger, read_published, reduced
-from augury.networks.weights import FILE, weights_digest
+from augury.networks.superres import Bicubic, PublishedEnlarger, ResidualEnlarger, reduced
+from augury.networks.weights import FILE, file_of, read_content, weights_digest
 from augury.seeds import guarded, seed_for
 from augury.settings import nearest
 from augury.stored import in_chunks
@@ -132,9 +132,8 @@ class SuperResolution(Generator):
         if self.method == "bicubic":
             return Bicubic(self.factor)
         if self.method == "esrgan":
-            weights_digest(self.weights)  # says so if the file is missing
-            path = Path(self.weights.removeprefix(FILE)).expanduser().absolute()
-            return PublishedEnlarger(read_published(path), path.name, self.factor, channels)
+            path = file_of(self.weights)
+            return PublishedEnlarger(read_content(path), path.name, self.factor, channels)
         with guarded(seed_for(seed, "weights")):
             return ResidualEnlarger(channels, self.factor, width=self.width, blocks=self.blocks)
 
@@ -178,7 +177,7 @@ class SuperResolution(Generator):
 
         recipe, channels = cls(**card.settings), card.shape[0]
         if recipe.method == "esrgan":
-            kept = read_published(folder / WEIGHTS)
+            kept = read_content(folder / WEIGHTS)
             network: nn.Module = PublishedEnlarger(kept, WEIGHTS, recipe.factor, channels)
         else:
             network = recipe._network(channels, card.seed)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from augury.errors import DataError, SettingsError
+from augury.networks.weights import need
 
 SLOPE = 0.2  # of LeakyReLU, as in ESRGAN
 RESIDUAL = 0.2  # what a block adds counts this much, as in ESRGAN: deep ones stay stable without batch norm
@@ -153,7 +153,8 @@ class PublishedEnlarger(nn.Module):
 
 
 def _described(weights: Mapping[str, Any], name: str) -> Any:
-    spandrel = _spandrel()
+    need("superres", "spandrel")
+    spandrel = importlib.import_module("spandrel")
     try:
         described = spandrel.ModelLoader().load_from_state_dict(dict(weights))
     except (spandrel.UnsupportedModelError, RuntimeError, KeyError, ValueError):
@@ -161,37 +162,3 @@ def _described(weights: Mapping[str, Any], name: str) -> Any:
     if not isinstance(described, spandrel.ImageModelDescriptor) or described.purpose != "SR":
         raise DataError(f"{name} holds no super-resolution network that spandrel knows. Use the weights of an ESRGAN.")
     return described
-
-
-def _spandrel() -> Any:
-    try:
-        return importlib.import_module("spandrel")
-    except ImportError:
-        raise SettingsError("published networks need the package spandrel: pip install 'augury[superres]'.") from None
-
-
-def read_published(path: Path) -> Mapping[str, Any]:
-    """Read a file of published weights; nothing is unpickled but tensors.
-
-    Args:
-        path: `.safetensors`, or what torch.save wrote; the state dict may lie one level down (`params_ema`, ...).
-
-    Raises:
-        DataError: If the file is damaged or holds something else.
-    """
-    try:
-        content = _content(path)
-    except Exception:  # a damaged file fails in many ways, and torch's words advise to unpickle it
-        content = None
-    if not isinstance(content, Mapping):
-        raise DataError(
-            f"{path} holds no weights that can be read without unpickling code. "
-            "Expected a state dict: torch.save(network.state_dict(), 'weights.pth'), or a .safetensors file."
-        )
-    return content
-
-
-def _content(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        return importlib.import_module("safetensors.torch").load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)

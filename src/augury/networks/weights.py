@@ -79,21 +79,41 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         SettingsError: If a package is needed to read it.
         DataError: If it holds something else.
     """
+    content = read_content(path)
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not all(isinstance(value, Tensor) for value in content.values()):
+        raise _no_weights(path)
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def read_content(path: Path) -> Mapping[str, Any]:
+    """Read what a file of weights holds, as it lies there; nothing is unpickled but tensors.
+
+    Args:
+        path: `.safetensors`, or what torch.save wrote.
+
+    Raises:
+        SettingsError: If a package is needed to read it.
+        DataError: If it is damaged or holds something else.
+    """
     if path.suffix == ".safetensors" and importlib.util.find_spec("safetensors") is None:
         raise SettingsError(f"to read {path.name} the package safetensors is needed: pip install safetensors.")
     try:
         content = _content(path)
     except Exception:  # a damaged file fails in many ways, and torch's words advise to unpickle it
-        content = None
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise DataError(
-            f"{path} holds no weights that can be read without unpickling code. "
-            "Expected a state dict: torch.save(network.state_dict(), 'weights.pth'), or a .safetensors file."
-        )
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
+        raise _no_weights(path) from None
+    if not isinstance(content, Mapping):
+        raise _no_weights(path)
+    return content
+
+
+def _no_weights(path: Path) -> DataError:
+    return DataError(
+        f"{path} holds no weights that can be read without unpickling code. "
+        "Expected a state dict: torch.save(network.state_dict(), 'weights.pth'), or a .safetensors file."
+    )
 
 
 def _content(path: Path) -> Any:
