@@ -1,10 +1,14 @@
-"""`small_cnn` trained on the device against the loop that a user would otherwise write.
+"""`small_cnn` trained on the device against the loop that a user would otherwise write, with augmentation or without.
 
 Both train the same network with the same batch, steps, optimiser and schedule on the same pixels, each in a fresh
-process, one after the other, several rounds. The plain loop is the teaching one: a Dataset, torchvision transforms, a
-DataLoader (without workers, and with as many as there are cores; the faster counts), float32. Run:
+process, one after the other, several rounds. The plain loop is the teaching one: a Dataset, torchvision's v2 transforms
+image by image, a DataLoader (without workers, and with as many as there are cores; the faster counts), float32.
 
-    python benchmarks/training.py [--size 28] [--steps 300] [--rounds 3]
+With `--augment` images have three colours, and every image is mirrored at even odds, turned by up to 15 degrees,
+shifted by up to 8 % of the side, cropped to 85 % of it or more, and changed in brightness, contrast and saturation by a
+factor of up to 1 +- 0.2. Without it they are grey. Run:
+
+    python benchmarks/training.py [--augment] [--size 28] [--steps 300] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -19,39 +23,57 @@ import sys
 import time
 
 BATCH, IMAGES, CLASSES = 64, 2000, 2
-LOOPS = ("augury", "DataLoader, no workers", "DataLoader, workers")
+LOOPS = ("augury", "torchvision, no workers", "torchvision, workers")
+ROTATE, SHIFT, CROP, COLOUR = 15.0, 0.08, 0.85, 0.2
 
 
-def pixels(size: int):
+def pixels(size: int, augmented: bool):
     import numpy as np
 
     generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (IMAGES, size, size), dtype=np.uint8)
-    return images, generator.integers(0, CLASSES, IMAGES)
+    shape = (IMAGES, size, size, 3) if augmented else (IMAGES, size, size)
+    return generator.integers(0, 256, shape, dtype=np.uint8), generator.integers(0, CLASSES, IMAGES)
 
 
-def train_augury(size: int, steps: int) -> float:
+def augmentation():
+    import augury
+
+    return augury.Augment(flip=True, rotate=ROTATE, shift=SHIFT, crop=CROP, colour=COLOUR, share=1.0)
+
+
+def train_augury(size: int, steps: int, augmented: bool) -> float:
     import torch
 
     import augury
     from augury.images import real_set
 
-    images, labels = pixels(size)
-    training = real_set(torch.from_numpy(images)[:, None], torch.from_numpy(labels), ["a", "b"])
-    augury.SmallCNNClassifier(steps=5, batch=BATCH).fit(training, None, augury.Run(seed=0))
+    images, labels = pixels(size, augmented)
+    images = images.transpose(0, 3, 1, 2) if augmented else images[:, None]
+    training = real_set(torch.from_numpy(images), torch.from_numpy(labels), ["a", "b"])
+    recipe = augury.SmallCNNClassifier(batch=BATCH, **({"augment": augmentation()} if augmented else {}))
+    recipe.replace(steps=5).fit(training, None, augury.Run(seed=0))
     start = time.perf_counter()
-    augury.SmallCNNClassifier(steps=steps, batch=BATCH).fit(training, None, augury.Run(seed=0))
+    recipe.replace(steps=steps).fit(training, None, augury.Run(seed=0))
     return time.perf_counter() - start
 
 
 class Plain:
     """A Dataset as tutorials write it."""
 
-    def __init__(self, size: int) -> None:
-        from torchvision import transforms
+    def __init__(self, size: int, augmented: bool) -> None:
+        import torch
+        from torchvision.transforms import v2
 
-        self.images, self.labels = pixels(size)
-        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5], [0.5])])
+        self.images, self.labels = pixels(size, augmented)
+        changes = [
+            v2.RandomHorizontalFlip(),
+            v2.RandomAffine(ROTATE, translate=(SHIFT, SHIFT), interpolation=v2.InterpolationMode.BILINEAR),
+            v2.RandomResizedCrop(size, scale=(CROP**2, 1), ratio=(1, 1)),  # a share of the area, not of the side
+            v2.ColorJitter(COLOUR, COLOUR, COLOUR),
+        ]
+        half = [0.5] * (3 if augmented else 1)
+        as_floats = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(half, half)]
+        self.transform = v2.Compose([*(changes if augmented else []), *as_floats])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -62,7 +84,7 @@ class Plain:
         return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
 
 
-def train_plain(size: int, steps: int, workers: int) -> float:
+def train_plain(size: int, steps: int, augmented: bool, workers: int) -> float:
     import torch
     from torch import nn
     from torch.utils.data import DataLoader
@@ -70,12 +92,11 @@ def train_plain(size: int, steps: int, workers: int) -> float:
     from augury.networks.small_cnn import SmallCNN
 
     torch.manual_seed(0)
-    network = SmallCNN(1, (size, size), CLASSES, 32, 0.2).train()
+    network = SmallCNN(3 if augmented else 1, (size, size), CLASSES, 32, 0.2).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps + 1)
-    loader = DataLoader(
-        Plain(size), batch_size=BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
-    )
+    how = {"batch_size": BATCH, "shuffle": True, "drop_last": True}
+    loader = DataLoader(Plain(size, augmented), **how, num_workers=workers, persistent_workers=workers > 0)
     criterion, done, running = nn.CrossEntropyLoss(), 0, 0.0
     start = time.perf_counter()
     while done < steps:
@@ -92,34 +113,56 @@ def train_plain(size: int, steps: int, workers: int) -> float:
     return time.perf_counter() - start
 
 
-def measure(loop: str, size: int, steps: int) -> dict[str, float]:
+def share_of_a_step(size: int, seconds_per_step: float) -> float:
+    """Return how much of one of our steps the augmentation takes."""
+    import torch
+
+    augment, images = augmentation(), torch.rand(BATCH, 3, size, size) * 2 - 1
+    times = []
+    for _ in range(30):
+        start = time.perf_counter()
+        augment.apply(images)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) / seconds_per_step
+
+
+def measure(loop: str, size: int, steps: int, augmented: bool) -> dict[str, float]:
     workers = (os.cpu_count() or 1) if loop == LOOPS[2] else 0
-    seconds = train_augury(size, steps) if loop == LOOPS[0] else train_plain(size, steps, workers)
+    ours = loop == LOOPS[0]
+    seconds = train_augury(size, steps, augmented) if ours else train_plain(size, steps, augmented, workers)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"images_per_second": steps * BATCH / seconds, "peak_mib": peak / 1024}
+    share = share_of_a_step(size, seconds / steps) if ours and augmented else 0.0
+    return {"images_per_second": steps * BATCH / seconds, "peak_mib": peak / 1024, "share": share}
 
 
-def in_fresh_process(loop: str, size: int, steps: int) -> dict[str, float]:
+def in_fresh_process(loop: str, size: int, steps: int, augmented: bool) -> dict[str, float]:
     command = [sys.executable, __file__, "--size", str(size), "--steps", str(steps), "--only", loop]
+    command += ["--augment"] if augmented else []
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--augment", action="store_true")
     parser.add_argument("--size", type=int, default=28)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=LOOPS)
     asked = parser.parse_args()
+    settings = (asked.size, asked.steps, asked.augment)
     if asked.only:
-        print(json.dumps(measure(asked.only, asked.size, asked.steps)))
+        print(json.dumps(measure(asked.only, *settings)))
         return
-    rounds = [{loop: in_fresh_process(loop, asked.size, asked.steps) for loop in LOOPS} for _ in range(asked.rounds)]
-    print(f"small_cnn, {asked.size} x {asked.size}, batch {BATCH}, {asked.steps} steps, {os.cpu_count()} cores")
+    rounds = [{loop: in_fresh_process(loop, *settings) for loop in LOOPS} for _ in range(asked.rounds)]
+    kind = "colour, augmented" if asked.augment else "grey"
+    print(f"small_cnn, {asked.size} x {asked.size}, {kind}, batch {BATCH}, {asked.steps} steps, {os.cpu_count()} cores")
     speeds = {loop: statistics.median(r[loop]["images_per_second"] for r in rounds) for loop in LOOPS}
     for loop in LOOPS:
         peak = max(r[loop]["peak_mib"] for r in rounds)
         print(f"{loop:<24} {speeds[loop]:8.0f} images/s   peak {peak:6.0f} MiB")
+    if asked.augment:
+        share = statistics.median(r[LOOPS[0]]["share"] for r in rounds)
+        print(f"augmentation takes {share:.0%} of a step of augury")
     ratio = speeds[LOOPS[0]] / max(speeds[LOOPS[1]], speeds[LOOPS[2]])
     print(f"ratio to the faster plain loop: {ratio:.2f}")
 
