@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -209,16 +210,14 @@ def _needs(step: Step, key: str) -> bool:
 
 def environment(device: str, threads: int) -> dict[str, str]:
     """Return what the results were computed with; recorded, never part of an identity."""
-    import sklearn
     import torch
-    import torchvision
 
     return {
         "augury": augury.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "scikit-learn": sklearn.__version__,
+        "torchvision": version("torchvision"),  # to import it would take a second
+        "scikit-learn": version("scikit-learn"),
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
