@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,12 +15,13 @@ from augury.verdict import PLAIN, Evidence, Kind, decide, signed
 MOST_GROUPS = 100  # times those of the study: beyond it an estimate from so few splits says nothing
 WIDEST = 1.0  # scores differ by no more
 NO_NUMBER = {
-    Kind.WITHHELD: "No number changes this: it takes a run without the declared flaws and the failed checks.",
+    Kind.WITHHELD: "No number changes this: it takes a run without the reasons listed. "
+    "Where a generator copies, another one, or the filter near_copy, may do.",
     Kind.EXPLORATORY: "No number makes this more than an estimate: it takes a run without the reasons listed.",
 }
 
 
-def tipping_points(evidence: Evidence, over_real: Sequence[float] = ()) -> tuple[str, ...]:
+def tipping_points(evidence: Evidence, over_real: Sequence[float] = (), room: float = math.inf) -> tuple[str, ...]:
     """Say by how much the numbers, or the choices made before them, would have to differ for another verdict.
 
     Nothing here is a finding. The differences, their spread and the rule are those of `decide`.
@@ -28,6 +30,7 @@ def tipping_points(evidence: Evidence, over_real: Sequence[float] = ()) -> tuple
         evidence: What the verdict rests on.
         over_real: Paired differences between the first of the two compared and real images only; empty where that is
             what is compared anyway.
+        room: What the second of the two leaves to gain: how far it scores below the best score there is.
 
     Returns:
         Sentences, at least one.
@@ -46,7 +49,7 @@ def tipping_points(evidence: Evidence, over_real: Sequence[float] = ()) -> tuple
     interval = nadeau_bengio(evidence.differences, evidence.ratio)
     lines = [NO_NUMBER[kind]] if kind in NO_NUMBER else []
     if interval.se > 0:
-        lines.append(_by_difference(evidence, interval))
+        lines.append(_by_difference(kind, evidence, interval, room))
         if kind not in NO_NUMBER:
             lines += [
                 *_by_region(kind, evidence, interval),
@@ -58,11 +61,14 @@ def tipping_points(evidence: Evidence, over_real: Sequence[float] = ()) -> tuple
     return (*lines, *_by_rival(kind, evidence, over_real))
 
 
-def _by_difference(evidence: Evidence, interval: Interval) -> str:
+def _by_difference(kind: Kind, evidence: Evidence, interval: Interval, room: float) -> str:
     least = max(_quantile(interval, 0.975), evidence.rope + _quantile(interval, PROBABLE))
+    opening = "Without these reasons, and with" if kind in NO_NUMBER else "With"
+    is_ = "would be" if kind in NO_NUMBER else "is"
+    beyond = f", which is out of reach: {evidence.other} leaves {room:.3f} to gain," if least > room else ""
     return (
-        f"With this spread over the splits it is HELPS from +{least:.3f} on and HARMS from -{least:.3f} on; "
-        f"measured: {signed(interval.mean)}."
+        f"{opening} this spread over the splits it {is_} HELPS from +{least:.3f} on{beyond} and HARMS from "
+        f"-{least:.3f} on; measured: {signed(interval.mean)}."
     )
 
 

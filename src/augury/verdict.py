@@ -69,7 +69,7 @@ class Verdict:
     """Hold the headline sentence, further fixed sentences, and the numbers that they print.
 
     `minimum_detectable` and `groups_needed` are 0 where they are not defined: on a given test part, without any spread
-    between splits, and, for the groups, with a region of width 0.
+    between splits, and, for the groups, with a region of width 0. `reasons` say why it is WITHHELD or EXPLORATORY.
     """
 
     kind: Kind
@@ -81,6 +81,7 @@ class Verdict:
     posterior: Posterior
     minimum_detectable: float
     groups_needed: int
+    reasons: tuple[str, ...] = ()
 
 
 def decide(evidence: Evidence) -> Verdict:
@@ -109,7 +110,8 @@ def decide(evidence: Evidence) -> Verdict:
     kind = _kind(evidence, interval, posterior)
     sentence = f"{kind}: {_claim(kind, evidence, interval)}."
     details = _details(kind, evidence, interval, posterior) + _outlook(kind, evidence, detectable, needed)
-    return Verdict(kind, sentence, details, interval.mean, interval.low, interval.high, posterior, detectable, needed)
+    numbers = (interval.mean, interval.low, interval.high, posterior, detectable, needed)
+    return Verdict(kind, sentence, details, *numbers, evidence.withheld or evidence.exploratory)
 
 
 def _measure(evidence: Evidence) -> tuple[Interval, Posterior]:

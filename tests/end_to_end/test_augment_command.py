@@ -151,13 +151,15 @@ def studied(tmp_path_factory):
     return folder / "moles"
 
 
-def ends_in(kind, patch):
+def ends_in(kind, patch, reasons=()):
     """Let every study end in a verdict."""
 
     def collected(*given):
         finished = COLLECT(*given)
         first, *others = finished.outcome.contrasts
-        first = replace(first, verdict=replace(first.verdict, kind=kind, sentence=f"{kind}: so it is."))
+        first = replace(
+            first, verdict=replace(first.verdict, kind=kind, sentence=f"{kind}: so it is.", reasons=reasons)
+        )
         return replace(finished, outcome=replace(finished.outcome, contrasts=(first, *others)))
 
     patch.setattr(plan, "collect", collected)
@@ -215,6 +217,12 @@ def test_any_other_verdict_is_refused_with_its_sentence(augury, studied, monkeyp
     assert (code, out) == (2, "")
     assert f"a study that ends in HELPS was expected. Got {kind}: so it is. Train on the real images" in err
     assert not (tmp_path / "ready").exists()
+
+
+def test_a_refusal_says_why_there_is_no_verdict(augury, studied, monkeypatch):
+    ends_in(Kind.WITHHELD, monkeypatch, reasons=("cvae copies training images", "a flaw is declared"))
+    _, _, err = augury("augment", "--study", studied, "--allow-plugins", "-o", "ready")
+    assert "WITHHELD: so it is. Because: cvae copies training images; a flaw is declared. Train on" in err
 
 
 def test_force_goes_on_and_the_card_says_so_wherever_the_images_lie_now(augury, studied, monkeypatch, tmp_path):

@@ -171,7 +171,12 @@ def test_try_keeps_report_tables_and_a_study_that_runs_again_without_a_step(trie
 def test_report_is_written_from_the_store_alone(tried):
     shell, (_, out, _) = tried
     code, printed, _ = shell("report", "out/study.toml", "-o", "only.html", "--no-real-images")
-    assert (code, printed.splitlines()[0]) == (0, json.loads(out)["sentence"])
+    told = json.loads(out)
+    assert code == 0
+    assert printed.splitlines()[:-1] == [
+        told["sentence"],
+        *(f"  {line}" for line in told["contrasts"][0]["verdict"]["details"]),
+    ]
     assert (shell.folder / "only.html").stat().st_size > 10_000
 
 

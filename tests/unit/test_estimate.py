@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from augury.errors import SettingsError
@@ -79,6 +81,16 @@ def test_a_budget_that_nothing_fits_is_refused_with_the_time_it_takes():
     study = toy().replace(split=toy().split.replace(repeats=FEWEST_REPEATS))
     with pytest.raises(SettingsError, match="the smallest form of this study needs about"):
         fit_into(lay_out(study, MemoryStore()), 0.001, jobs=1, device="cpu")
+
+
+def test_the_budget_that_is_named_holds_the_study_though_the_machine_gets_busier(monkeypatch):
+    monkeypatch.setattr("augury.study.estimate.Stopwatch.seconds", lambda self, recipe: 60.0)
+    laid = lay_out(toy().replace(split=toy().split.replace(repeats=FEWEST_REPEATS)), MemoryStore())
+    with pytest.raises(SettingsError) as refused:
+        fit_into(laid, 60, jobs=1, device="cpu")
+    named = parse_seconds(re.search(r"Raise --budget to (\w+),", str(refused.value))[1])
+    monkeypatch.setattr("augury.study.estimate.Stopwatch.seconds", lambda self, recipe: 66.0)
+    assert fit_into(laid, named, jobs=1, device="cpu")[1].seconds <= named
 
 
 def test_a_budget_that_is_too_small_names_what_each_of_several_generators_takes(monkeypatch):

@@ -137,7 +137,7 @@ def test_failures_gates_and_cells_in_words():
     assert (
         findings.failure(Failure("fit cvae", "out of memory", 1)) == "fit cvae: out of memory (1 cell without a result)"
     )
-    assert [findings.state(Gate("g", passed, "")) for passed in (True, False, None)] == ["pass", "fail", "not checked"]
+    assert [findings.state(Gate("g", passed, "")) for passed in (True, False, None)] == ["pass", "fail", "open"]
 
 
 def test_data_and_splits_in_words():

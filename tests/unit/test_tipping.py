@@ -94,18 +94,36 @@ def test_the_weaker_rival() -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"withheld": ("a flaw",)}, "without the declared flaws"),
+        ({"withheld": ("a flaw",)}, "Where a generator copies, another one, or the filter near_copy"),
         ({"exploratory": ("few",)}, "without the reasons listed"),
         ({"external": Bootstrap(0.02, 0.01, 0.03, 0.1, 0.9, 0.0, 1000)}, "splits over all images"),
         (
             {"external": Bootstrap(0.02, 0.01, 0.03, 0.1, 0.9, 0.0, 1000), "withheld": ("a flaw",)},
-            "without the declared flaws",
+            "Where a generator copies, another one, or the filter near_copy",
         ),
     ],
 )
 def test_what_no_number_changes(change: dict[str, object], word: str) -> None:
     """A study that cannot end in a finding is told what it takes."""
     assert word in tipping_points(replace(evidence(0.05, 0.02), **change))[0]  # type: ignore[arg-type]
+
+
+def test_a_gain_that_the_other_side_leaves_no_room_for() -> None:
+    """Scores end at 1: a difference above what is left to gain cannot be measured, and that is said."""
+    found = evidence(0.005, 0.02)
+    least = named(tipping_points(found), "HELPS from #")
+    assert not any("out of reach" in line for line in tipping_points(found, room=least + STEP))
+    line = tipping_points(found, room=least - STEP)[0]
+    assert f"on, which is out of reach: {found.other} leaves {least - STEP:.3f} to gain, and HARMS from" in line
+
+
+@pytest.mark.parametrize("reasons", [{"withheld": ("a flaw",)}, {"exploratory": ("few",)}])
+def test_with_reasons_against_a_finding_the_numbers_are_those_without_them(reasons: dict[str, tuple[str]]) -> None:
+    """It is not said in one line that no number changes a verdict, and in the next which one would."""
+    found = evidence(0.005, 0.02)
+    line = tipping_points(replace(found, **reasons))[1]  # type: ignore[arg-type]
+    assert line.startswith("Without these reasons, and with this spread over the splits it would be HELPS from")
+    assert named((line,), "HELPS from #") == named(tipping_points(found), "HELPS from #")
 
 
 def test_no_spread() -> None:

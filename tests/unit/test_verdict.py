@@ -169,8 +169,10 @@ def test_reasons_are_listed():
     same = decide(evidence(0, 0, withheld=("a leak",), same_predictions=True)).details
     assert same[:2] == ("Withheld because: a leak.", NO_SPREAD)
     assert withheld[2].startswith("The measured difference is +0.050 AUROC (95 % interval +0.048 to +0.052); it is not")
-    exploratory = decide(evidence(0.05, exploratory=("one repeat",))).details
-    assert exploratory[0] == "Exploratory because: one repeat."
+    exploratory = decide(evidence(0.05, exploratory=("one repeat",)))
+    assert exploratory.details[0] == "Exploratory because: one repeat."
+    assert exploratory.reasons == ("one repeat",)
+    assert decide(evidence(0.05, withheld=("a leak",), exploratory=("one repeat",))).reasons == ("a leak",)
 
 
 def test_suggestive_says_why_it_is_no_more():

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from augury.study import Study
     from augury.study.cleaning import Leftover
     from augury.study.layout import Laid
+    from augury.study.outcome import Outcome
     from augury.study.run import Finished
 
 
@@ -203,7 +204,7 @@ def report(
     kept = store or _store_beside(study_file)
     finished = collect(load_study(study_file, allow_plugins=allow_plugins), kept)
     write_report(finished.outcome, galleries(finished), out, real_images=not no_real_images)
-    say(finished.outcome.verdict.sentence)
+    _say_verdict(finished.outcome)
     say(f"report: {out}")
 
 
@@ -310,6 +311,12 @@ def _finish(laid: Laid, out: Path, jobs: int | None, device: str, as_json: bool,
     _conclude(finished, out, as_json)
 
 
+def _say_verdict(outcome: Outcome) -> None:
+    say(outcome.verdict.sentence)
+    for line in outcome.verdict.details:
+        say(f"  {line}")
+
+
 def _conclude(finished: Finished, out: Path, as_json: bool) -> None:
     from augury.study import outcome_json
 
@@ -317,9 +324,7 @@ def _conclude(finished: Finished, out: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(outcome_json(outcome), indent=1))
     else:
-        say(outcome.verdict.sentence)
-        for line in outcome.verdict.details:
-            say(f"  {line}")
+        _say_verdict(outcome)
         say(f"report: {out / 'report.html'}")
     for note in outcome.notes:
         tell(note)

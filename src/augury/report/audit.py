@@ -28,8 +28,8 @@ NEAR_COPIES = (
     "construction, whatever the audit says."
 )
 NO_DECISION = "the copying audit has no result: its controls, or the audit itself, failed."
-MARKS = {"green": ("pass", "✓ green"), "red": ("fail", "✗ red"), "void": ("not-checked", "? void")}
-NO_MARK = ("not-checked", "? none")
+MARKS = {"green": ("pass", "✓ green"), "red": ("fail", "✗ red"), "void": ("open", "? void")}
+NO_MARK = ("open", "? none")
 CHANCE = "0.500"  # an AUC of guesses
 DUPLICATES = 0.01  # share of training images with a twin of another group, by the threshold that is used
 

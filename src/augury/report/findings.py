@@ -235,7 +235,7 @@ def nearness(gallery: ClassGallery) -> str:
 
 def state(gate: Gate) -> str:
     """Name the state of a gate."""
-    return "not checked" if gate.passed is None else "pass" if gate.passed else "fail"
+    return "open" if gate.passed is None else "pass" if gate.passed else "fail"
 
 
 def completeness(outcome: Outcome) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -68,7 +69,7 @@ def contrast(block: Block, gates: Sequence[Gate]) -> Contrast | None:
         pipeline=None if given else block.compare(c, b),
         pipeline_share=share_of([name in _generated(block) for name in either.values()]),
         verdict=decide(evidence),
-        tipping=tipping_points(evidence, _over_real(block, a, b)),
+        tipping=tipping_points(evidence, _over_real(block, a, b), _room(block, b)),
         external=block.bootstrap(using, without, "rest", draws=ROW_DRAWS) if scarce else None,
         generated=generated,
     )
@@ -81,6 +82,11 @@ def _over_real(block: Block, one: dict[Unit, float], other: dict[Unit, float]) -
     if len(units) < 2 or all(real[unit] == other[unit] for unit in units):
         return ()
     return tuple(one[unit] - real[unit] for unit in units)
+
+
+def _room(block: Block, other: dict[Unit, float]) -> float:
+    """Return what the other side leaves to gain; a loss is told no bound."""
+    return 1 - float(np.mean(list(other.values()))) if METRICS[block.metric].higher_is_better else math.inf
 
 
 def _generated(block: Block) -> set[str]:

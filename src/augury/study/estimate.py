@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from augury.training import Run, torch_threads
 PROBE_STEPS = 8
 WARM_UP_STEPS = 3
 PROBE_IMAGES = 4
+SLACK = 1.2  # a machine does not take the same time twice
 START_SECONDS = 6.0  # a process imports torch
 FEWEST_REPEATS = 2
 AUDIT_SECONDS = 2.0  # of some hundreds of images a side
@@ -154,10 +156,16 @@ def fit_into(laid: Laid, seconds: float, *, jobs: int, device: str) -> tuple[Lai
             other = "" if laid.study.exploratory else " --preset quick takes less."
             raise SettingsError(
                 f"the smallest form of this study needs about {in_words(need.seconds)}, and the budget is "
-                f"{in_words(seconds)}.{_costs(laid, watch, jobs)} Raise --budget, or lower --size or --steps.{other}"
+                f"{in_words(seconds)}.{_costs(laid, watch, jobs)} Raise --budget to {_enough(need.seconds)}, "
+                f"or lower --size or --steps.{other}"
             )
         laid = laid.of(smaller)
         left_out.append(what)
+
+
+def _enough(seconds: float) -> str:
+    """Write a budget that holds what was measured, if the machine is a little busier the next time."""
+    return f"{math.ceil(SLACK * seconds / 60)}m"
 
 
 def _costs(laid: Laid, watch: Stopwatch, jobs: int) -> str:
