@@ -69,7 +69,8 @@ class Verdict:
     """Hold the headline sentence, further fixed sentences, and the numbers that they print.
 
     `minimum_detectable` and `groups_needed` are 0 where they are not defined: on a given test part, without any spread
-    between splits, and, for the groups, with a region of width 0. `reasons` say why it is WITHHELD or EXPLORATORY.
+    between splits, and, for the groups, with a region of width 0. `reasons`, the first of the details,
+    say why it is WITHHELD or EXPLORATORY.
     """
 
     kind: Kind
@@ -109,9 +110,10 @@ def decide(evidence: Evidence) -> Verdict:
     detectable, needed = _power(evidence, interval)
     kind = _kind(evidence, interval, posterior)
     sentence = f"{kind}: {_claim(kind, evidence, interval)}."
-    details = _details(kind, evidence, interval, posterior) + _outlook(kind, evidence, detectable, needed)
+    reasons, details = _reasons(kind, evidence), _details(kind, evidence, interval, posterior)
+    details = (*reasons, *details, *_outlook(kind, evidence, detectable, needed))
     numbers = (interval.mean, interval.low, interval.high, posterior, detectable, needed)
-    return Verdict(kind, sentence, details, *numbers, evidence.withheld or evidence.exploratory)
+    return Verdict(kind, sentence, details, *numbers, reasons)
 
 
 def _measure(evidence: Evidence) -> tuple[Interval, Posterior]:
@@ -161,28 +163,32 @@ def _claim(kind: Kind, evidence: Evidence, interval: Interval) -> str:
     return f"{opening}{evidence.one} differs from {evidence.other} by {size}{region}{span}"
 
 
+def _reasons(kind: Kind, evidence: Evidence) -> tuple[str, ...]:
+    if kind is Kind.WITHHELD:
+        return tuple(f"Withheld because: {reason}." for reason in evidence.withheld)
+    if kind is Kind.EXPLORATORY:
+        return tuple(f"Exploratory because: {reason}." for reason in evidence.exploratory)
+    return ()
+
+
 def _details(kind: Kind, evidence: Evidence, interval: Interval, posterior: Posterior) -> tuple[str, ...]:
     if _nothing_differs(evidence, interval):
-        return (*_reasons(kind, evidence, interval), NO_SPREAD)
+        return (NO_SPREAD,)
     rope = f"{evidence.rope:.3f}"
     name = "Share of resamples with" if evidence.external else "Probability of"
     spread = (
         f"{name} a difference below -{rope}: {posterior.left:.3f}; from -{rope} to +{rope}: {posterior.inside:.3f}; "
         f"above +{rope}: {posterior.right:.3f}."
     )
-    return (*_reasons(kind, evidence, interval), spread)
+    return (*_limits(kind, evidence, interval), spread)
 
 
-def _reasons(kind: Kind, evidence: Evidence, interval: Interval) -> tuple[str, ...]:
+def _limits(kind: Kind, evidence: Evidence, interval: Interval) -> tuple[str, ...]:
+    """Say what keeps a measured difference from being a finding."""
     if kind is Kind.WITHHELD:
-        listed = tuple(f"Withheld because: {reason}." for reason in evidence.withheld)
-        if _nothing_differs(evidence, interval):
-            return listed
         span = f"95 % interval {signed(interval.low)} to {signed(interval.high)}"
         measured = f"{signed(interval.mean)} {evidence.metric_label} ({span})"
-        return (*listed, f"The measured difference is {measured}; it is not a finding.")
-    if kind is Kind.EXPLORATORY:
-        return tuple(f"Exploratory because: {reason}." for reason in evidence.exploratory)
+        return (f"The measured difference is {measured}; it is not a finding.",)
     if kind is Kind.SUGGESTIVE and evidence.external:
         return ("A single given test part supports no more than SUGGESTIVE.",)
     if kind is Kind.SUGGESTIVE:

@@ -220,9 +220,11 @@ def test_any_other_verdict_is_refused_with_its_sentence(augury, studied, monkeyp
 
 
 def test_a_refusal_says_why_there_is_no_verdict(augury, studied, monkeypatch):
-    ends_in(Kind.WITHHELD, monkeypatch, reasons=("cvae copies training images", "a flaw is declared"))
+    ends_in(Kind.WITHHELD, monkeypatch, reasons=("Withheld because: cvae copies.", "Withheld because: a flaw."))
     _, _, err = augury("augment", "--study", studied, "--allow-plugins", "-o", "ready")
-    assert "WITHHELD: so it is. Because: cvae copies training images; a flaw is declared. Train on" in err
+    assert (
+        "WITHHELD: so it is. Withheld because: cvae copies. Withheld because: a flaw. Train on the real images" in err
+    )
 
 
 def test_force_goes_on_and_the_card_says_so_wherever_the_images_lie_now(augury, studied, monkeypatch, tmp_path):

@@ -153,7 +153,7 @@ def test_data_and_splits_in_words():
 @pytest.mark.parametrize("evidence", [{"exploratory": ("8 groups",)}, {"withheld": ("a flaw",)}, {}])
 def test_the_sentence_and_its_details_are_all_on_the_page(evidence):
     made = replace(outcome(), contrasts=(contrast("AUROC", 0.035, **evidence),))
-    assert findings.reasons(made.verdict) + findings.remarks(made.verdict) == made.verdict.details
+    assert made.verdict.reasons + findings.remarks(made.verdict) == made.verdict.details
     page = render(made, ())
     assert findings.claim(made.verdict) in page
     assert all(detail in page for detail in made.verdict.details)

@@ -171,8 +171,10 @@ def test_reasons_are_listed():
     assert withheld[2].startswith("The measured difference is +0.050 AUROC (95 % interval +0.048 to +0.052); it is not")
     exploratory = decide(evidence(0.05, exploratory=("one repeat",)))
     assert exploratory.details[0] == "Exploratory because: one repeat."
-    assert exploratory.reasons == ("one repeat",)
-    assert decide(evidence(0.05, withheld=("a leak",), exploratory=("one repeat",))).reasons == ("a leak",)
+    assert exploratory.reasons == exploratory.details[:1]
+    assert decide(evidence(0.05)).reasons == ()
+    both = decide(evidence(0.05, withheld=("a leak",), exploratory=("one repeat",)))
+    assert both.reasons == ("Withheld because: a leak.",)
 
 
 def test_suggestive_says_why_it_is_no_more():

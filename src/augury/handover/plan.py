@@ -22,7 +22,7 @@ from augury.study.grid import ArmPlan, arm_plans
 from augury.study.outcome import Contrast
 from augury.study.run import Finished, collect
 from augury.study.study_file import load_study
-from augury.verdict import Kind, Verdict
+from augury.verdict import Kind
 
 
 @dataclass(frozen=True)
@@ -218,18 +218,18 @@ def from_study(folder: Path, source: str | None, *, store: Path | None, plugins:
     study = study if source is None else study.replace(data=study.data.replace(source=source))
     finished = collect(study, store or folder / "store")
     found = _contrast(finished)
-    verdict = found.verdict
+    verdict, said = found.verdict, " ".join((found.verdict.sentence, *found.verdict.reasons))
     if verdict.kind is not Kind.HELPS and not force:
         raise SettingsError(
-            f"a study that ends in HELPS was expected. Got {verdict.sentence}{_because(verdict)} Train on the real "
-            "images, ask another study, or go on all the same with --force."
+            f"a study that ends in HELPS was expected. Got {said} Train on the real images, ask another study, or go "
+            "on all the same with --force."
         )
     arm = _chosen(finished, found)
     assert arm.generator is not None
     forced, usual = verdict.kind is not Kind.HELPS, _usual(finished, arm)
     remarks = (
         f"The study '{study.title}' chose the arm '{arm.name}' in {found.using[arm.name]} of "
-        f"{sum(found.using.values())} splits. Its verdict: {verdict.sentence}{_because(verdict)}",
+        f"{sum(found.using.values())} splits. Its verdict: {said}",
         *(["The verdict does not say that these images help: they were asked for all the same (--force)."] * forced),
         *([usual.sentence] if usual else []),
     )
@@ -242,10 +242,6 @@ def from_study(folder: Path, source: str | None, *, store: Path | None, plugins:
     return Plan(
         study.data.source, how, real, reading.images, arm.generator.recipe, arm.policy, curation, remarks, usual
     )
-
-
-def _because(verdict: Verdict) -> str:
-    return f" Because: {'; '.join(verdict.reasons)}." if verdict.reasons else ""
 
 
 def _contrast(finished: Finished) -> Contrast:

@@ -160,7 +160,7 @@ def _again(outcome: Outcome) -> list[str]:
 
 
 def _limits(outcome: Outcome) -> list[str]:
-    return [*findings.reasons(outcome.verdict), *outcome.notes]
+    return [*outcome.verdict.reasons, *outcome.notes]
 
 
 def _nothing(outcome: Outcome) -> list[str]:

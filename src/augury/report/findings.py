@@ -15,7 +15,6 @@ from augury.verdict import Verdict
 from augury.verdict import signed as with_sign
 
 DASH = "–"
-REASONS = ("Withheld because: ", "Exploratory because: ")
 INDEPENDENCE = "no groups were given: images of one patient, lesion or part may stand on both sides of a split"
 
 
@@ -91,14 +90,9 @@ def claim(verdict: Verdict) -> str:
     return verdict.sentence.removeprefix(f"{verdict.kind}: ")
 
 
-def reasons(verdict: Verdict) -> tuple[str, ...]:
-    """Return why a verdict was withheld or is exploratory only."""
-    return tuple(detail for detail in verdict.details if detail.startswith(REASONS))
-
-
 def remarks(verdict: Verdict) -> tuple[str, ...]:
-    """Return the verdict's other sentences."""
-    return tuple(detail for detail in verdict.details if not detail.startswith(REASONS))
+    """Return the verdict's sentences after its reasons."""
+    return verdict.details[len(verdict.reasons) :]
 
 
 def pipeline(contrast: Contrast, metric_label: str) -> str:
