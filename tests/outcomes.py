@@ -243,7 +243,7 @@ def collapsed(classes: tuple[str, ...]) -> dict:
     """Return what the detector says of a generator whose last class has collapsed in 3 of 5 splits."""
     rows = [Diversity(name, 5, 0, 64.0, 50.0, 0.913, 0.874, 0.882, 0.791) for name in classes[:-1]]
     rows.append(Diversity(classes[-1], 5, 3, 24.5, 50.0, 0.412, 0.083, None, None))
-    sentence = f"class '{classes[-1]}': the drawn images are nearly all alike (spread 0.08 of real)"
+    sentence = f"class '{classes[-1]}': the drawn images vary less than half as much as real ones (spread 0.08 of real)"
     return {"looked": 5, "collapsed": 3, "diversity": tuple(rows), "findings": (sentence,)}
 
 

@@ -125,7 +125,7 @@ def detect(real: ImageSet, drawn: ImageSet, right: Sequence[float] = (), seed: i
         >>> digits = augury.read("digits")
         >>> one_each = digits.take([int(torch.nonzero(digits.labels == k)[0]) for k in range(10) for _ in range(50)])
         >>> detect(digits, one_each).sentences()[3]
-        "class '3': the drawn images are nearly all alike (spread 0.00 of real)"
+        "class '3': the drawn images vary less than half as much as real ones (spread 0.00 of real)"
     """
     if real.classes != drawn.classes or real.shape != drawn.shape:
         raise DataError(
@@ -138,7 +138,10 @@ def detect(real: ImageSet, drawn: ImageSet, right: Sequence[float] = (), seed: i
 
 def _sentence(found: ClassDiversity) -> str:
     if found.spread < LEAST_SPREAD:
-        return f"class {found.name!r}: the drawn images are nearly all alike (spread {found.spread:.2f} of real)"
+        return (
+            f"class {found.name!r}: the drawn images vary less than half as much as real ones "
+            f"(spread {found.spread:.2f} of real)"
+        )
     return (
         f"class {found.name!r}: the drawn images show few of the kinds of real images "
         f"(effective number of kinds {found.modes:.2f} of real)"

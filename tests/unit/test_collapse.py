@@ -114,7 +114,7 @@ def test_what_is_said_is_in_the_users_words():
     fine = ClassDiversity("benign", 100, 100, 0.9, None, False)
     found = Collapse((alike, fine, kinds), 0.9984)
     assert found.sentences() == (
-        "class 'malignant': the drawn images are nearly all alike (spread 0.08 of real)",
+        "class 'malignant': the drawn images vary less than half as much as real ones (spread 0.08 of real)",
         "class 'normal': the drawn images show few of the kinds of real images "
         "(effective number of kinds 0.21 of real)",
         "the discriminator tells nearly every image apart (99.8 % in the last fifth of the training): "

@@ -307,7 +307,7 @@ def test_how_a_generator_was_trained_stands_on_the_page():
     text = words_of(page)
     assert "How cvae was trained" in text
     assert "How copies was trained" not in text
-    assert "class 'malignant': the drawn images are nearly all alike (spread 0.08 of real)" in text
+    assert "class 'malignant': the drawn images vary less than half as much as real ones (spread 0.08 of real)" in text
     assert "benign 0.91 (0.87) 0.88 (0.79) 0 of 5 splits 50 64" in text
     assert "malignant 0.41 (0.08) – 3 of 5 splits 50 24.5" in text
     assert "after steps 0 40 400 benign" in text
