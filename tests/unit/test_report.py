@@ -13,7 +13,7 @@ from augury.report import curves, findings, tables, write_report
 from augury.report.page import render
 from augury.report.pictures import LARGEST, mosaic, picture
 from augury.report.reliability import reliability_chart
-from augury.statistics import Bootstrap, Interval
+from augury.statistics import Bootstrap, Interval, nadeau_bengio
 from augury.study.clinic_outcome import Subgroup, Subgroups
 from augury.study.exhibit import ClassGallery, Curve
 from augury.study.outcome import ClassResult, Failure, Gate
@@ -69,6 +69,13 @@ def test_a_given_test_part_has_means_without_intervals():
     page = render(replace(made, arms=rows), ())
     assert "cvae: without a standard error its amounts are not told apart." in page
     assert not re.search(r"nan|–\)|\(–", re.sub(r"<style>.*?</style>|malignant", "", page, flags=re.DOTALL))
+
+
+def test_what_is_the_same_in_every_split_has_no_interval():
+    same, other = nadeau_bengio([0.02, 0.02, 0.02], ratio=0.5), nadeau_bengio([0.02, 0.02, 0.03], ratio=0.5)
+    assert (findings.bounded(same), findings.span(same)) == (False, "no interval")
+    assert findings.bounded(other)
+    assert findings.span(other).startswith("95 % interval ")
 
 
 def test_a_class_without_a_known_change_is_not_passed_over():
@@ -133,7 +140,9 @@ def test_the_nearness_sentence_counts_closer_images():
 
 def test_failures_gates_and_cells_in_words():
     made = replace(outcome(), cells_failed=3)
-    assert findings.completeness(made) == "3 of 200 cells (classifier, arm, split) have no result."
+    assert (
+        findings.completeness(made) == "3 of 200 cells (classifier, arm, split; those of controls, too) have no result."
+    )
     assert (
         findings.failure(Failure("fit cvae", "out of memory", 1)) == "fit cvae: out of memory (1 cell without a result)"
     )

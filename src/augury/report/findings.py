@@ -74,12 +74,14 @@ def probability(value: float | None) -> str:
 
 
 def bounded(interval: Interval | Bootstrap | Verdict | None) -> bool:
-    """Tell whether there is an interval with two ends."""
-    return interval is not None and math.isfinite(interval.low) and math.isfinite(interval.high)
+    """Tell whether there is an interval with two ends; splits that all agree say nothing of how far others would be."""
+    if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
+        return False
+    return not math.isclose(interval.low, interval.high, rel_tol=0, abs_tol=1e-12)
 
 
 def span(interval: Interval | Bootstrap | Verdict) -> str:
-    """Write the ends of an interval; retrainings on one given test part have none."""
+    """Write the ends of an interval; retrainings on one given test part have none, nor has what never varies."""
     if not bounded(interval):
         return "no interval"
     return f"95 % interval {signed(interval.low)} to {signed(interval.high)}"
@@ -234,9 +236,10 @@ def state(gate: Gate) -> str:
 
 def completeness(outcome: Outcome) -> str:
     """Say how many cells have a result."""
+    cells = f"{outcome.cells:,} cells (classifier, arm, split; those of controls, too) have"
     if outcome.cells_failed == 0:
-        return f"All {outcome.cells:,} cells (classifier, arm, split) have a result."
-    return f"{outcome.cells_failed:,} of {outcome.cells:,} cells (classifier, arm, split) have no result."
+        return f"All {cells} a result."
+    return f"{outcome.cells_failed:,} of {cells} no result."
 
 
 def failure(item: Failure) -> str:
