@@ -5,6 +5,7 @@ import math
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from augury.study.learning_curve import Exchange, LearningCurve, Point, curve_cs
 from augury.study.store import FolderStore, MemoryStore
 from law import BALANCED, Broken, Noise, Oracle, arm, draw_images, toy_study, write
 
+STUDIES = Path(__file__).parents[2] / "studies"
 FOLDS = SplitPlan(folds=5, repeats=1)
 GIVEN = SplitPlan(plan="given", repeats=5)
 LEVELS = (10, 20, 40)
@@ -299,3 +301,14 @@ def test_the_chart_has_a_point_per_level_and_side_on_a_logarithmic_axis():
     share = (across[25] - across[10]) / (across[100] - across[10])
     assert share == pytest.approx(math.log(2.5) / math.log(10), abs=1e-3)
     assert render([made(), made()]).count("<svg") == 2
+
+
+def test_the_levels_of_the_skin_lesion_report_fit_into_its_own_set(tmp_path):
+    # 1,800 benign and 1,497 malignant images: the set itself is not at hand, its sizes are
+    labels, classes = np.repeat([0, 1], [1800, 1497]), ["benign", "malignant"]
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "lesions.npz", images=images, labels=labels, classes=classes)
+    told = study.load_study(STUDIES / "skin-infogan.toml")
+    data = told.data.replace(source=str(tmp_path / "lesions.npz"), size="native")
+    laid = lay_levels(told.replace(data=data), (10, 50, 100, 250, 500), MemoryStore(), force=True)
+    assert laid[0].images.take(shared_images(laid)).counts() == (360, 997)
