@@ -63,13 +63,11 @@ def tipping_points(evidence: Evidence, over_real: Sequence[float] = (), room: fl
 
 def _by_difference(kind: Kind, evidence: Evidence, interval: Interval, room: float) -> str:
     least = max(_quantile(interval, 0.975), evidence.rope + _quantile(interval, PROBABLE))
-    opening = "Without these reasons, and with" if kind in NO_NUMBER else "With"
-    is_ = "would be" if kind in NO_NUMBER else "is"
     beyond = f", which is out of reach: {evidence.other} leaves {room:.3f} to gain," if least > room else ""
-    return (
-        f"{opening} this spread over the splits it {is_} HELPS from +{least:.3f} on{beyond} and HARMS from "
-        f"-{least:.3f} on; measured: {signed(interval.mean)}."
-    )
+    turns = f"HELPS from +{least:.3f} on{beyond} and HARMS from -{least:.3f} on; measured: {signed(interval.mean)}."
+    if kind in NO_NUMBER:
+        return f"Without these reasons, and with this spread over the splits it would be {turns}"
+    return f"With this spread over the splits it is {turns}"
 
 
 def _by_region(kind: Kind, evidence: Evidence, interval: Interval) -> list[str]:

@@ -190,13 +190,16 @@ def lives(group):
 
 
 @pytest.mark.slow
-def test_a_run_killed_a_dozen_times_ends_in_the_bytes_of_an_undisturbed_one(killed_often, undisturbed):
+def test_a_run_killed_a_dozen_times_ends_in_the_bytes_of_an_undisturbed_one(killed_often, undisturbed, tmp_path):
     folder, _, finished = killed_often
     assert finished.returncode == 0, finished.stderr
     assert (folder / "out" / "results.csv").read_bytes() == undisturbed[0]
     assert done(folder / "out" / "store").keys() == undisturbed[1]
     assert not list((folder / "out" / "store" / "partial").iterdir())
     assert not any(lives(kill.group) for kill in killed_often[1])
+    (tmp_path / "study.toml").write_text(STUDY)
+    assert subprocess.run(TWO, cwd=tmp_path, capture_output=True, timeout=PATIENCE).returncode == 0
+    assert (tmp_path / "out" / "results.csv").read_bytes() == undisturbed[0]
 
 
 @pytest.mark.slow

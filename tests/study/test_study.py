@@ -354,3 +354,11 @@ def test_images_are_read_once_and_named_by_their_content(source, tmp_path):
     assert len(list((store.root / ReadImages.__name__).iterdir())) == 1
     other = write(draw_images(30, seed=1), tmp_path / "other.npz")
     assert laid(toy_study(other, [Oracle()], [arm("oracle", 1)], split=TINY)).read.key != first.read.key
+
+
+def test_a_gain_is_out_of_reach_where_the_best_arm_without_images_leaves_less(tmp_path):
+    easy = write(draw_images(30, seed=0, law=Law(signal=12.0)), tmp_path / "easy.npz")
+    (found,) = study.run(toy_study(easy, [Noise()], [arm("noise", 1)], metric="accuracy")).outcome.contrasts
+    line = next(line for line in found.tipping if "HELPS from" in line)
+    assert float(re.search(r"HELPS from \+(\d\.\d+)", line)[1]) > 1 - found.without_score, "else there is room"
+    assert f"out of reach: the best arm without them leaves {1 - found.without_score:.3f} to gain" in line

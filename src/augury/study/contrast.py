@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,6 +56,7 @@ def contrast(block: Block, gates: Sequence[Gate]) -> Contrast | None:
     if not generated:
         evidence = replace(evidence, one=RIVAL, other=PLAIN)
     scarce = any(item.cell.split.rest for item in block.scored)
+    score = float(np.mean(list(b.values())))  # every primary metric ends at 1
     return Contrast(
         classifier=block.classifier,
         differences=differences,
@@ -65,11 +65,11 @@ def contrast(block: Block, gates: Sequence[Gate]) -> Contrast | None:
         using=dict(Counter(using.values())),
         without=dict(Counter(without.values())),
         using_score=float(np.mean(list(a.values()))),
-        without_score=float(np.mean(list(b.values()))),
+        without_score=score,
         pipeline=None if given else block.compare(c, b),
         pipeline_share=share_of([name in _generated(block) for name in either.values()]),
         verdict=decide(evidence),
-        tipping=tipping_points(evidence, _over_real(block, a, b), _room(block, b)),
+        tipping=tipping_points(evidence, _over_real(block, a, b), room=1 - score),
         external=block.bootstrap(using, without, "rest", draws=ROW_DRAWS) if scarce else None,
         generated=generated,
     )
@@ -82,11 +82,6 @@ def _over_real(block: Block, one: dict[Unit, float], other: dict[Unit, float]) -
     if len(units) < 2 or all(real[unit] == other[unit] for unit in units):
         return ()
     return tuple(one[unit] - real[unit] for unit in units)
-
-
-def _room(block: Block, other: dict[Unit, float]) -> float:
-    """Return what the other side leaves to gain; a loss is told no bound."""
-    return 1 - float(np.mean(list(other.values()))) if METRICS[block.metric].higher_is_better else math.inf
 
 
 def _generated(block: Block) -> set[str]:
